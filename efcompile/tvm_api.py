@@ -1,0 +1,117 @@
+"""The only module that touches version-sensitive TVM names.
+
+Importing it does not import TVM; the first call that needs TVM does, after it has checked
+that the installed pair is the one this release was made for.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from efcompile.errors import TargetError, ToolchainError
+from efcompile.targets.target import Target
+
+PINS = {"apache-tvm": "0.27.0.post1", "apache-tvm-ffi": "0.1.14.post1"}
+"""TVM breaks its API with every release and tvm-ffi its ABI: only this pair is known to work."""
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of the pinned packages here; a missing one reads ``not installed``."""
+    found = {}
+    for package in PINS:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def check_versions() -> None:
+    """Raise `ToolchainError` unless exactly the pinned TVM pair is installed."""
+    found = installed_versions()
+    if found == PINS:
+        return
+    have = ", ".join(f"{package} {version}" for package, version in found.items())
+    need = " ".join(f"{package}=={version}" for package, version in PINS.items())
+    raise ToolchainError(
+        f"efcompile needs one exact pair of TVM packages and found {have}: run `pip install {need}`"
+    )
+
+
+@cache
+def _tvm() -> Any:
+    check_versions()
+    import tvm
+
+    return tvm
+
+
+def __getattr__(name: str) -> Any:
+    """The constructors that kernels are built from: ``tirx``, ``stmt``, ``ForKind`` and types."""
+    if name not in {"tirx", "stmt", "ForKind", "PointerType", "PrimType"}:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    tvm = _tvm()
+    homes = {"tirx": tvm, "stmt": tvm.tirx, "ForKind": tvm.tirx.stmt}
+    return getattr(homes.get(name, tvm.ir), name)
+
+
+def tvm_target(target: Target) -> dict[str, Any]:
+    """The target as the dictionary TVM wants.
+
+    Raises `TargetError` for a CPU name LLVM does not know, which TVM itself would only log
+    before it quietly compiled for a generic one.
+    """
+    _tvm()
+    from tvm.target import codegen
+
+    if not codegen.llvm_is_valid_cpu(target.cpu, target.triple):
+        raise TargetError(
+            f"target {target.name!r}: LLVM knows no cpu {target.cpu!r} for {target.triple}; "
+            "use a name that `clang -mcpu=help` lists for that architecture"
+        )
+    return {
+        "kind": "llvm",
+        "mtriple": target.triple,
+        "mcpu": target.cpu,
+        "mattr": [f"+{feature}" for feature in target.features],
+        "num-cores": target.cores,
+    }
+
+
+def enabled_features(target: Target) -> frozenset[str]:
+    """Every LLVM feature that code for `target` may use: those it lists and those its cpu has."""
+    tvm = _tvm()
+    from tvm.target import codegen
+
+    features = codegen.llvm_get_cpu_features(tvm.target.Target(tvm_target(target)))
+    return frozenset(str(feature) for feature in features)
+
+
+def build_object(functions: Sequence[Any], target: Target) -> bytes:
+    """Compile PrimFuncs into one relocatable object with plain C functions.
+
+    Each function's ``global_symbol`` is its symbol and its parameters are passed as they
+    are (pointers and int32), without packed arguments or any use of TVM's runtime.
+    """
+    tvm = _tvm()
+    lowering = tvm.tirx.transform
+    llvm = tvm.target.Target(tvm_target(target))
+    module = tvm.IRModule({str(f.attrs["global_symbol"]): f for f in functions})
+    passes = [
+        lowering.BindTarget(llvm.with_host(llvm)),
+        lowering.StmtSimplify(),
+        lowering.FlattenBuffer(),
+        lowering.VectorizeLoop(),
+        lowering.UnrollLoop(),
+        lowering.LowerTVMBuiltin(),
+        lowering.LowerIntrin(),
+    ]
+    with tvm.transform.PassContext(opt_level=3), tempfile.TemporaryDirectory() as folder:
+        lowered = tvm.transform.Sequential(passes)(module)
+        built = tvm.get_global_func("target.build.llvm")(lowered, llvm)
+        path = Path(folder) / "kernels.o"
+        built.write_to_file(str(path), "o")
+        return path.read_bytes()
