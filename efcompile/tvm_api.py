@@ -51,10 +51,12 @@ def _tvm() -> Any:
 
 def __getattr__(name: str) -> Any:
     """The constructors that kernels are built from: ``tirx``, ``stmt``, ``ForKind`` and types."""
-    if name not in {"tirx", "stmt", "ForKind", "PointerType", "PrimType"}:
+    if name not in {"tvm", "te", "tirx", "stmt", "ForKind", "PointerType", "PrimType"}:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     tvm = _tvm()
-    homes = {"tirx": tvm, "stmt": tvm.tirx, "ForKind": tvm.tirx.stmt}
+    if name == "tvm":
+        return tvm
+    homes = {"te": tvm, "tirx": tvm, "stmt": tvm.tirx, "ForKind": tvm.tirx.stmt}
     return getattr(homes.get(name, tvm.ir), name)
 
 

@@ -1,0 +1,178 @@
+"""A small statement builder for explicit-loop kernels.
+
+TVM's TIR is used as a portable assembler: loops, scalar index arithmetic, and vectors of
+constant width that LLVM keeps in registers.  A kernel is a raw C function, see
+`efcompile.lowering.program`; nothing in it calls a runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from efcompile.tvm_api import ForKind, PointerType, PrimType, stmt, tirx
+
+Expr = Any
+"""A TIR expression (or a Python number, which the node constructors convert)."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A typed pointer plus an element offset; `at` moves the offset."""
+
+    buffer: Any
+    dtype: str
+    offset: Expr = 0
+
+    def at(self, delta: Expr) -> View:
+        """The same memory, `delta` elements further."""
+        return View(self.buffer, self.dtype, _sum(self.offset, delta))
+
+
+@dataclass(frozen=True)
+class Register:
+    """A vector (or scalar) variable that LLVM promotes to a machine register.
+
+    It is a one-element stack buffer of *vector* type: a scalar buffer read through ramps
+    would be merged with its neighbours by LLVM into one wide value and spill.
+    """
+
+    buffer: Any
+    lanes: int
+
+
+class Emitter:
+    """Collects statements; `finish` turns them into a PrimFunc with the raw signature."""
+
+    def __init__(self) -> None:
+        self._blocks: list[list[Any]] = [[]]
+        self._params: list[Any] = []
+
+    # -- parameters ------------------------------------------------------------------
+    def pointer(self, name: str, dtype: str = "float32") -> View:
+        """Declare the next pointer argument."""
+        var = tirx.Var(name, PointerType(PrimType(dtype)))
+        self._params.append(var)
+        return self._declare(var, name, dtype)
+
+    def integer(self, name: str) -> Expr:
+        """Declare the next int32 argument."""
+        var = tirx.Var(name, "int32")
+        self._params.append(var)
+        return var
+
+    def _declare(self, var: Any, name: str, dtype: str) -> View:
+        buffer = tirx.decl_buffer((_UNBOUNDED,), dtype, name=f"{name}_data", data=var, layout=None)
+        self._add(stmt.DeclBuffer(buffer, data=var))
+        return View(buffer, dtype)
+
+    # -- statements ------------------------------------------------------------------
+    @contextmanager
+    def loop(self, extent: Expr, name: str = "i", begin: Expr = 0) -> Iterator[Expr]:
+        """``for name in begin .. begin + extent``; a constant extent of one emits no loop."""
+        if isinstance(extent, int) and extent == 1:
+            yield begin
+            return
+        var = tirx.Var(name, "int32")
+        self._blocks.append([])
+        yield var
+        body = self._close()
+        self._add(stmt.For(var, int32(begin), int32(extent), ForKind.SERIAL, body))
+
+    @contextmanager
+    def when(self, condition: Expr) -> Iterator[None]:
+        """``if condition:``"""
+        self._blocks.append([])
+        yield
+        self._add(stmt.IfThenElse(condition, self._close(), None))
+
+    def let(self, value: Expr, name: str = "v") -> Expr:
+        """Bind an expression to a name for the rest of the block, so it is computed once."""
+        if isinstance(value, int | float):
+            return value
+        var = tirx.Var(name, value.ty)
+        self._add(stmt.Bind(var, value))
+        return var
+
+    def load(self, view: View, index: Expr = 0, lanes: int = 1) -> Expr:
+        """`lanes` consecutive elements from `index`."""
+        return tirx.BufferLoad(view.buffer, [_ramp(_sum(view.offset, index), lanes)])
+
+    def store(self, view: View, index: Expr, value: Expr, lanes: int = 1) -> None:
+        """Store `lanes` consecutive elements at `index`."""
+        self._add(stmt.BufferStore(view.buffer, value, [_ramp(_sum(view.offset, index), lanes)]))
+
+    def register(self, lanes: int, name: str = "acc", value: Expr | None = None) -> Register:
+        """A new float32 register variable, optionally initialised."""
+        dtype = "float32" if lanes == 1 else f"float32x{lanes}"
+        buffer = tirx.decl_buffer((1,), dtype, name=name, layout=None, scope="global")
+        self._add(stmt.AllocBuffer(buffer))
+        made = Register(buffer, lanes)
+        if value is not None:
+            self.set(made, value)
+        return made
+
+    def get(self, register: Register) -> Expr:
+        """The register's value."""
+        return tirx.BufferLoad(register.buffer, [int32(0)])
+
+    def set(self, register: Register, value: Expr) -> None:
+        """Assign the register."""
+        self._add(stmt.BufferStore(register.buffer, value, [int32(0)]))
+
+    def finish(self, symbol: str) -> Any:
+        """The PrimFunc named `symbol`."""
+        function = tirx.PrimFunc(self._params, self._close(), ret_type=None)
+        return function.with_attr("global_symbol", symbol)
+
+    def _add(self, statement: Any) -> None:
+        self._blocks[-1].append(statement)
+
+    def _close(self) -> Any:
+        block = self._blocks.pop()
+        if not block:
+            return stmt.Evaluate(int32(0))
+        return block[0] if len(block) == 1 else stmt.SeqStmt(block)
+
+
+_UNBOUNDED = 1 << 30
+"""Declared extent of pointer arguments: kernels index flat memory, extents are not used."""
+
+
+def int32(value: Expr) -> Expr:
+    """A Python int as an int32 constant; anything else unchanged."""
+    return tirx.IntImm("int32", value) if isinstance(value, int) else value
+
+
+def float32(value: float, lanes: int = 1) -> Expr:
+    """A float32 constant, repeated over `lanes`."""
+    return splat(tirx.FloatImm("float32", value), lanes)
+
+
+def splat(value: Expr, lanes: int) -> Expr:
+    """A scalar repeated over `lanes`."""
+    return value if lanes == 1 else tirx.Broadcast(value, lanes)
+
+
+def lane(vector: Expr, index: int) -> Expr:
+    """One element of a vector value (NEON reads it inside the multiply-add)."""
+    return tirx.Shuffle([vector], [index])
+
+
+def select(condition: Expr, yes: Expr, no: Expr) -> Expr:
+    """Lane-wise choice without a branch."""
+    return tirx.Select(condition, yes, no)
+
+
+def _sum(a: Expr, b: Expr) -> Expr:
+    if isinstance(a, int) and a == 0:
+        return b
+    if isinstance(b, int) and b == 0:
+        return a
+    return a + b
+
+
+def _ramp(base: Expr, lanes: int) -> Expr:
+    return int32(base) if lanes == 1 else tirx.Ramp(int32(base), int32(1), lanes)

@@ -1,0 +1,141 @@
+"""Linear layers and 1x1 convolutions: one matrix product with its epilogue."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from efcompile.kernels.activations import CHEAP, VECTOR
+from efcompile.kernels.emit import Emitter
+from efcompile.kernels.kernel import Array, Built, Kernel, OpCall, contiguous
+from efcompile.kernels.reference import te_activation, te_function
+from efcompile.kernels.tile import Segment, Tile, choose_tile, gemm, pack_panels, share, store_epilogue
+from efcompile.targets.target import Target
+from efcompile.tvm_api import te
+
+
+@dataclass(frozen=True)
+class Shape:
+    """``act(x[m, k] @ weight[n, k].T + bias) + residual``."""
+
+    m: int
+    n: int
+    k: int
+    bias: bool
+    residual: bool
+    act: str
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """`tile`, and how many row tiles and panels make one task.
+
+    Tasks are ordered panel group by panel group, so a group's weights stay in the L2 cache
+    while all row blocks go by.
+    """
+
+    tile: Tile
+    task_row_tiles: int
+    task_panels: int
+
+
+def shape_of(call: OpCall) -> Shape | str:
+    """The shape of a `linear` call, or why it is not one for this kernel."""
+    x, weight = call.operand("x"), call.operand("weight")
+    if call.constant("weight") is None:
+        return "the weight is not a constant, so it cannot be packed"
+    if call.args["bias"] is not None and call.constant("bias") is None:
+        return "the bias is not a constant"
+    if call.args["act"] not in VECTOR:
+        return f"no vector code for the activation {call.args['act']}"
+    residual = call.args["residual"]
+    if residual is not None and residual.shape != call.out.shape:
+        return "the residual is broadcast"
+    n, k = weight.shape
+    bias = call.args["bias"] is not None
+    return Shape(prod(x.shape[:-1]), n, k, bias, residual is not None, call.args["act"])
+
+
+def plain(shape: Shape) -> Any:
+    """The algorithm, naively: x [m, k], weight [n, k], bias [n], residual [m, n] -> [m, n]."""
+    x = te.placeholder((shape.m, shape.k), name="x")
+    weight = te.placeholder((shape.n, shape.k), name="weight")
+    operands = [x, weight]
+    k = te.reduce_axis((0, shape.k), name="kk")
+    y = te.compute((shape.m, shape.n), lambda i, j: te.sum(x[i, k] * weight[j, k], k), name="sum")
+    if shape.bias:
+        bias = te.placeholder((shape.n,), name="bias")
+        operands.append(bias)
+        summed = y
+        y = te.compute((shape.m, shape.n), lambda i, j: summed[i, j] + bias[j], name="biased")
+    y = te_activation(y, shape.act)
+    if shape.residual:
+        residual = te.placeholder((shape.m, shape.n), name="residual")
+        operands.append(residual)
+        active = y
+        y = te.compute((shape.m, shape.n), lambda i, j: active[i, j] + residual[i, j], name="out")
+    return te_function([*operands, y])
+
+
+def default_knobs(shape: Shape, target: Target) -> Knobs:
+    """Panel groups of half the L2 cache; row blocks that leave a few tasks per core."""
+    tile = choose_tile(shape.m, shape.n, target)
+    panel_bytes = 4 * shape.k * tile.panel
+    panels = max(1, shape.n // tile.panel)
+    task_panels = min(panels, max(1, target.l2_bytes // 2 // panel_bytes))
+    groups = -(-panels // task_panels)
+    row_tiles = max(1, shape.m // tile.rows)
+    wanted = max(1, 4 * target.cores // groups)
+    if row_tiles < wanted and groups < 4 * target.cores:
+        task_panels = max(1, -(-panels * min(row_tiles, wanted) // (4 * target.cores)))
+    return Knobs(tile, max(1, row_tiles // wanted), task_panels)
+
+
+def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
+    """x, the weight's panels, bias, residual."""
+    weight = call.constant("weight")
+    assert weight is not None
+    operands: list[str | Array] = ["x", pack_panels(weight, knobs.tile.panel)]
+    if shape.bias:
+        bias = call.constant("bias")
+        assert bias is not None
+        operands.append(contiguous(bias))
+    if shape.residual:
+        operands.append("residual")
+    return operands
+
+
+def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
+    """Pointers: x, packed weight, [bias], [residual], out."""
+    tile = knobs.tile
+    e = Emitter()
+    x, weight = e.pointer("x"), e.pointer("weight")
+    bias = e.pointer("bias") if shape.bias else None
+    residual = e.pointer("residual") if shape.residual else None
+    out, scratch = e.pointer("out"), e.pointer("scratch")
+    begin, end = e.integer("begin"), e.integer("end")
+
+    staged = shape.act not in CHEAP
+    row_tiles, panels = shape.m // tile.rows, shape.n // tile.panel
+    row_blocks = max(1, -(-row_tiles // knobs.task_row_tiles))
+    groups = max(1, -(-panels // knobs.task_panels))
+
+    with e.loop(end - begin, "task", begin) as task:
+        group, block = e.let(task // row_blocks), e.let(task % row_blocks)
+        gemm(
+            e,
+            tile,
+            shape.n,
+            shape.m,
+            share(e, block, row_blocks, knobs.task_row_tiles, row_tiles),
+            share(e, group, groups, knobs.task_panels, panels),
+            [Segment(x, shape.k, shape.k)],
+            weight,
+            bias,
+            store_epilogue(out, shape.n, shape.act, residual),
+            scratch if staged else None,
+        )
+    stage_bytes = 4 * tile.rows * tile.panel if staged else 0
+    return Built(e.finish(symbol), stage_bytes, groups * row_blocks)
+
+
+KERNEL = Kernel("gemm", "linear", shape_of, plain, default_knobs, pack, build)

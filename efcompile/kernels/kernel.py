@@ -1,0 +1,84 @@
+"""What a kernel is, and how one is found for an op call.
+
+A kernel file holds, in this order: a frozen `Shape` (everything that decides the code,
+operands aside), frozen `Knobs`, `plain` (the algorithm, naively, as a `te` PrimFunc over the
+op's own operands: the workload that tuning names and tests compare with), `default_knobs`
+(analytic, from the target's fields), `pack` (constants into the kernel's layout), `build`
+(the PrimFunc), and the `Kernel` record that ties them together.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from efcompile.targets.target import Target
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Operand:
+    """A tensor argument of an op call: contiguous, `value` set if it is a constant."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    value: Array | None = None
+
+
+@dataclass(frozen=True)
+class OpCall:
+    """One dialect op call, by argument name: `Operand`s (or lists of them), numbers, strings
+    and None, as the op's schema names them; `out` is the result."""
+
+    op: str
+    args: dict[str, Any]
+    out: Operand
+
+    def operand(self, name: str) -> Operand:
+        """The tensor argument `name`, which must be there."""
+        value = self.args[name]
+        assert isinstance(value, Operand), f"{self.op}: {name} is not a tensor"
+        return value
+
+    def constant(self, name: str) -> Array | None:
+        """The value of the constant tensor argument `name`, or None if absent or not constant."""
+        value = self.args.get(name)
+        return value.value if isinstance(value, Operand) else None
+
+
+@dataclass(frozen=True)
+class Built:
+    """A kernel's code: the PrimFunc, the bytes of scratch each thread needs, and the number
+    of independent tasks that begin/end range over."""
+
+    func: Any
+    scratch_bytes: int
+    tasks: int
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """See the module's docstring.
+
+    `shape_of(call)` returns the `Shape`, or a string: the reason this kernel cannot do the
+    call.  `pack(call, shape, knobs)` lists the kernel's arguments in the order of `build`'s
+    pointers: names of runtime tensor arguments (``"x"``, or ``"tensors.0"`` for the first of
+    a list) and packed constant arrays; the result's pointer follows last and is not listed.
+    `build(symbol, shape, target, knobs)`.
+    """
+
+    name: str
+    op: str
+    shape_of: Callable[[OpCall], Any]
+    plain: Callable[[Any], Any]
+    default_knobs: Callable[[Any, Target], Any]
+    pack: Callable[[OpCall, Any, Any], Sequence[str | Array]]
+    build: Callable[[str, Any, Target, Any], Built]
+
+
+def contiguous(value: Array, dtype: str = "float32") -> Array:
+    """`value` as a C-contiguous array of `dtype`."""
+    return np.ascontiguousarray(value, dtype=dtype)
