@@ -1,0 +1,121 @@
+"""`qemu-aarch64`, the user-mode emulator: runs an arm64 program here and counts its work."""
+
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from efcompile.devices.plugin import build_plugin
+from efcompile.errors import DeviceError
+
+INSTALL = "apt-get install qemu-user"
+# All of ARMv8.2-A with half floats and dot products and nothing newer: code that uses more
+# than it declares dies here as it would on such a phone.
+PLAIN_CPU = "cortex-a76"
+PLAIN_FEATURES = frozenset({"neon", "fullfp16", "dotprod", "lse", "crc", "rdm"})
+
+
+@dataclass(frozen=True)
+class InstructionCounts:
+    """Executed instructions by class; `native/insn_classes.c` defines the classes."""
+
+    fmla: int
+    simd: int
+    load: int
+    store: int
+    branch: int
+    other: int
+
+    @property
+    def total(self) -> int:
+        """All classes together."""
+        return sum(getattr(self, f.name) for f in fields(self))
+
+    def __sub__(self, less: "InstructionCounts") -> "InstructionCounts":
+        return InstructionCounts(
+            **{f.name: getattr(self, f.name) - getattr(less, f.name) for f in fields(self)}
+        )
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Counts up to a program's end, and up to the last time it read the clock."""
+
+    at_exit: InstructionCounts
+    at_clock: InstructionCounts
+
+
+def find_emulator() -> Path:
+    """Path of ``qemu-aarch64``, or `DeviceError` with the line that installs it."""
+    found = shutil.which("qemu-aarch64")
+    if found is None:
+        raise DeviceError(f"the emulator qemu-aarch64 is not installed. Install it: {INSTALL}")
+    return Path(found)
+
+
+def emulator_version() -> str:
+    """QEMU's version, such as ``7.2.22``."""
+    done = subprocess.run([find_emulator(), "--version"], capture_output=True, text=True)
+    words = done.stdout.split()
+    return words[2] if done.returncode == 0 and len(words) > 2 else "unknown"
+
+
+def cpu_model(features: Sequence[str]) -> str:
+    """The emulated CPU for code that uses `features`: `PLAIN_CPU` where that suffices."""
+    return PLAIN_CPU if PLAIN_FEATURES.issuperset(features) else "max"
+
+
+def emulate(command: Sequence[str | Path], *, cpu: str = "max", timeout: float = 600) -> str:
+    """Run the arm64 program ``command[0]`` and return its standard output.
+
+    The environment is empty, for repeatable counts.  `timeout` is in seconds.  Raises
+    `DeviceError` when the emulator is missing, or the program fails or does not end in time.
+    """
+    return _run([], command, cpu, timeout)
+
+
+def count_instructions(
+    command: Sequence[str | Path], *, cpu: str = "max", timeout: float = 600
+) -> Counted:
+    """Run a single-threaded arm64 program as `emulate` does and count its instructions.
+
+    The counts of equal runs are equal.  Raises `DeviceError` as `emulate` does, and when the
+    emulator loads no plugins; `ToolchainError` when the plugin cannot be built.
+    """
+    find_emulator()
+    plugin = build_plugin()
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / "counts.json"
+        # QEMU's option syntax: a comma in a value is written twice.
+        option = f"file={_doubled(plugin)},out={_doubled(out)}"
+        _run(["-plugin", option], command, cpu, timeout)
+        counts = json.loads(out.read_text())
+    return Counted(InstructionCounts(**counts["exit"]), InstructionCounts(**counts["clock"]))
+
+
+def _run(options: list[str], command: Sequence[str | Path], cpu: str, timeout: float) -> str:
+    line = [find_emulator(), "-cpu", cpu, *options, *command]
+    try:
+        done = subprocess.run(line, capture_output=True, text=True, timeout=timeout, env={})
+    except subprocess.TimeoutExpired as error:
+        raise DeviceError(
+            f"{command[0]} did not end within {timeout:g} s under {line[0]}; raise the timeout"
+        ) from error
+    if done.returncode != 0:
+        how = (
+            f"was ended by signal {-done.returncode}"
+            if done.returncode < 0
+            else f"exited with status {done.returncode}"
+        )
+        said = done.stderr.strip() or "no message"
+        if "plugin" in said:
+            said += f" (QEMU 6.0 to 8.2, not statically linked, loads ours: {INSTALL})"
+        raise DeviceError(f"{command[0]} {how} under {line[0]} -cpu {cpu}: {said}")
+    return done.stdout
+
+
+def _doubled(path: Path) -> str:
+    return str(path).replace(",", ",,")
