@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from efcompile.errors import TargetError, ToolchainError
-from efcompile.targets.target import Target
+
+if TYPE_CHECKING:
+    from efcompile.targets.target import Target
 
 PINS = {"apache-tvm": "0.27.0.post1", "apache-tvm-ffi": "0.1.14.post1"}
 """TVM breaks its API with every release and tvm-ffi its ABI: only this pair is known to work."""
@@ -60,7 +62,7 @@ def __getattr__(name: str) -> Any:
     return getattr(homes.get(name, tvm.ir), name)
 
 
-def tvm_target(target: Target) -> dict[str, Any]:
+def tvm_target(target: "Target") -> dict[str, Any]:
     """The target as the dictionary TVM wants.
 
     Raises `TargetError` for a CPU name LLVM does not know, which TVM itself would only log
@@ -83,7 +85,7 @@ def tvm_target(target: Target) -> dict[str, Any]:
     }
 
 
-def enabled_features(target: Target) -> frozenset[str]:
+def enabled_features(target: "Target") -> frozenset[str]:
     """Every LLVM feature that code for `target` may use: those it lists and those its cpu has."""
     tvm = _tvm()
     from tvm.target import codegen
@@ -92,7 +94,7 @@ def enabled_features(target: Target) -> frozenset[str]:
     return frozenset(str(feature) for feature in features)
 
 
-def build_object(functions: Sequence[Any], target: Target) -> bytes:
+def build_object(functions: Sequence[Any], target: "Target") -> bytes:
     """Compile PrimFuncs into one relocatable object with plain C functions.
 
     Each function's ``global_symbol`` is its symbol and its parameters are passed as they
