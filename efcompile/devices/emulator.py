@@ -40,14 +40,6 @@ class InstructionCounts:
         )
 
 
-@dataclass(frozen=True)
-class Counted:
-    """Counts up to a program's end, and up to the last time it read the clock."""
-
-    at_exit: InstructionCounts
-    at_clock: InstructionCounts
-
-
 def find_emulator() -> Path:
     """Path of ``qemu-aarch64``, or `DeviceError` with the line that installs it."""
     found = shutil.which("qemu-aarch64")
@@ -79,7 +71,7 @@ def emulate(command: Sequence[str | Path], *, cpu: str = "max", timeout: float =
 
 def count_instructions(
     command: Sequence[str | Path], *, cpu: str = "max", timeout: float = 600
-) -> Counted:
+) -> InstructionCounts:
     """Run a single-threaded arm64 program as `emulate` does and count its instructions.
 
     The counts of equal runs are equal.  Raises `DeviceError` as `emulate` does, and when the
@@ -93,7 +85,7 @@ def count_instructions(
         option = f"file={_doubled(plugin)},out={_doubled(out)}"
         _run(["-plugin", option], command, cpu, timeout)
         counts = json.loads(out.read_text())
-    return Counted(InstructionCounts(**counts["exit"]), InstructionCounts(**counts["clock"]))
+    return InstructionCounts(**counts)
 
 
 def _run(options: list[str], command: Sequence[str | Path], cpu: str, timeout: float) -> str:

@@ -5,11 +5,8 @@
  * atomic).  A block that a fault leaves midway would count whole; the programs measured here
  * do not fault.
  *
- * Two sets of counts are written as one JSON object to the file of the option `out=FILE`:
- *   "exit"   when the program ends;
- *   "clock"  when it last asked for the time (system call clock_gettime): in a benchmark that
- *            is the end of the last iteration, before times are sorted and printed, which
- *            takes a varying number of instructions.
+ * When the program ends, the counts are written as one JSON object to the file of the option
+ * `out=FILE`.
  *
  * Classes, by the encoding groups of the Arm Architecture Reference Manual, C4.1:
  *   fmla    NEON floating-point fused multiply-adds: FMLA, FMLS, FMLAL(2), FMLSL(2), as
@@ -47,11 +44,8 @@ enum { INLINE_ADD_U64 = 0 };
 
 typedef void (*translate_callback)(plugin_id, struct qemu_plugin_tb *);
 typedef void (*exit_callback)(plugin_id, void *);
-typedef void (*syscall_callback)(plugin_id, unsigned cpu, int64_t number, uint64_t, uint64_t,
-                                 uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
 
 void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id, translate_callback);
-void qemu_plugin_register_vcpu_syscall_cb(plugin_id, syscall_callback);
 void qemu_plugin_register_atexit_cb(plugin_id, exit_callback, void *);
 void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *, int op, void *counter,
                                               uint64_t add);
@@ -67,7 +61,6 @@ enum insn_class { FMLA, SIMD, LOAD, STORE, BRANCH, OTHER, CLASSES };
 
 static const char *const class_names[CLASSES] = {"fmla", "simd", "load", "store", "branch", "other"};
 static uint64_t executed[CLASSES];
-static uint64_t at_clock[CLASSES];
 static char out_path[4096];
 
 static bool matches(uint32_t word, uint32_t mask, uint32_t value) { return (word & mask) == value; }
@@ -136,26 +129,6 @@ static void on_translate(plugin_id id, struct qemu_plugin_tb *block)
                                                      in_block[c]);
 }
 
-static void on_syscall(plugin_id id, unsigned cpu, int64_t number, uint64_t a1, uint64_t a2,
-                       uint64_t a3, uint64_t a4, uint64_t a5, uint64_t a6, uint64_t a7, uint64_t a8)
-{
-    enum { CLOCK_GETTIME = 113 };
-
-    (void)id, (void)cpu, (void)a1, (void)a2, (void)a3, (void)a4, (void)a5, (void)a6, (void)a7,
-        (void)a8;
-    if (number == CLOCK_GETTIME)
-        memcpy(at_clock, executed, sizeof at_clock);
-}
-
-static void print_counts(FILE *file, const char *name, const uint64_t counts[CLASSES])
-{
-    fprintf(file, "\"%s\": {", name);
-    for (int c = 0; c < CLASSES; c++)
-        fprintf(file, "%s\"%s\": %llu", c ? ", " : "", class_names[c],
-                (unsigned long long)counts[c]);
-    fputc('}', file);
-}
-
 static void on_exit(plugin_id id, void *unused)
 {
     FILE *file = fopen(out_path, "w");
@@ -165,10 +138,9 @@ static void on_exit(plugin_id id, void *unused)
         perror(out_path);
         return;
     }
-    fputc('{', file);
-    print_counts(file, "exit", executed);
-    fputs(", ", file);
-    print_counts(file, "clock", at_clock);
+    for (int c = 0; c < CLASSES; c++)
+        fprintf(file, "%s\"%s\": %llu", c ? ", " : "{", class_names[c],
+                (unsigned long long)executed[c]);
     fputs("}\n", file);
     fclose(file);
 }
@@ -183,7 +155,6 @@ EXPORT int qemu_plugin_install(plugin_id id, const plugin_info *info, int argc, 
         return -1;
     }
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate);
-    qemu_plugin_register_vcpu_syscall_cb(id, on_syscall);
     qemu_plugin_register_atexit_cb(id, on_exit, NULL);
     return 0;
 }
