@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
+from efcompile.models.caches import drop_caches, modes_kept
 from efcompile.models.input_size import default_input_size
 
 M = TypeVar("M", bound=nn.Module)
@@ -36,8 +37,8 @@ def randomize(model: M, seed: int = 0, example_inputs: tuple[Tensor, ...] | None
       zero and variance one, then shifted and scaled to what arrives at the layer. That is
       measured on ``example_inputs``, or on random images if the model says its input size.
 
-    The result depends on the architecture, ``seed`` and the inputs only, not on torch's global
-    generator. Training modes are left as found.
+    For a freshly built model the result depends on the architecture, ``seed`` and the inputs
+    only, not on torch's global generator. Training modes are left as found.
     """
     generator = torch.Generator().manual_seed(seed)
     drawn: set[Tensor] = set()
@@ -50,14 +51,9 @@ def randomize(model: M, seed: int = 0, example_inputs: tuple[Tensor, ...] | None
             _draw_statistics(owner, torch.zeros(()), torch.ones(()), generator)
     if example_inputs is None and (size := default_input_size(model)) is not None:
         example_inputs = (torch.randn(_CALIBRATION_BATCH, *size, generator=generator),)
-    modes = {module: module.training for module in model.modules()}
-    # Models that keep tensors made from their weights make them anew when the mode changes.
-    model.train()
-    model.eval()
+    drop_caches(model)
     if example_inputs is not None:
         _calibrate_statistics(model, example_inputs, generator)
-    for module, training in modes.items():
-        module.training = training
     return model
 
 
@@ -105,7 +101,9 @@ def _calibrate_statistics(
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     hooks = [norm.register_forward_pre_hook(measure) for norm in norms]
     try:
-        model(*example_inputs)
+        with modes_kept(model):
+            model.eval()
+            model(*example_inputs)
     finally:
         for hook in hooks:
             hook.remove()
