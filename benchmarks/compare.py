@@ -1,0 +1,100 @@
+"""Whole models on this machine: ours beside its peers, interleaved in one run.
+
+    python benchmarks/compare.py --peers ort --threads 1
+
+Every round runs each contestant once, so drift of a shared machine hits all alike; the
+figure is the median over rounds, the ratio the median of the rounds' ratios.
+"""
+
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.peaks import fma_peak
+from benchmarks.peers import PEERS, Run, ours
+from efcompile.models.randomize import randomize
+from efcompile.models.zoo import resolve_model
+
+FIRST_LIST = (
+    *(f"efficientformer_{size}" for size in ("l1", "l3", "l7")),
+    *(f"efficientformerv2_{size}" for size in ("s0", "s1", "s2", "l")),
+    *(f"timm:efficientformer_{size}" for size in ("l1", "l3", "l7")),
+    *(f"timm:efficientformerv2_{size}" for size in ("s0", "s1", "s2", "l")),
+    "timm:deit_small_patch16_224",
+    "timm:poolformer_s24",
+    "timm:levit_256",
+    "timm:mobilenetv2_100",
+    "timm:mobilevit_xs",
+)
+
+
+def main(
+    models: Annotated[list[str] | None, typer.Argument(help="Models; default: the first list")] = None,
+    peers: Annotated[str, typer.Option(help="Comma-separated: " + ", ".join(PEERS))] = "ort",
+    threads: Annotated[int, typer.Option(min=1)] = 1,
+    rounds: Annotated[int, typer.Option(min=3, help="Rounds after one warm-up")] = 30,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write figures here")] = None,
+) -> None:
+    """Print ours, each peer, and the ratio of ours to the best of them."""
+    chosen = [name for name in peers.split(",") if name]
+    unknown = [name for name in chosen if name not in PEERS]
+    if unknown or not chosen:
+        raise typer.BadParameter(f"unknown peers {unknown}; choose from {', '.join(PEERS)}")
+    console = Console()
+    table = Table(title=f"median ms of {rounds} interleaved rounds, {threads} thread(s), batch 1")
+    table.add_column("model")
+    for name in ("ours", *chosen):
+        table.add_column(name, justify="right")
+    table.add_column("ours / best", justify="right")
+    figures = []
+    for model in models or FIRST_LIST:
+        figure = compare(model, chosen, threads, rounds)
+        figures.append(figure)
+        cells = [f"{figure['ms'][name]:.2f}" for name in ("ours", *chosen)]
+        table.add_row(model, *cells, f"{figure['ratio']:.2f}")
+        console.print(f"{model}: {figure['ratio']:.2f}", highlight=False)
+    console.print(table)
+    console.print(f"FMA peak of one core in this run: {fma_peak():.0f} GFLOP/s")
+    if json_file is not None:
+        json_file.write_text(json.dumps(figures, indent=1))
+
+
+def compare(source: str, peers: list[str], threads: int, rounds: int) -> dict[str, object]:
+    """Time one model; returns medians in ms and the median ratio of ours to the best peer."""
+    model = randomize(resolve_model(source).eval(), seed=0)
+    x = torch.randn(1, 3, *_resolution(model), generator=torch.Generator().manual_seed(0))
+    contestants: dict[str, Run] = {"ours": ours(model, x, threads)}
+    contestants |= {name: PEERS[name](model, x, threads) for name in peers}
+    samples: dict[str, list[float]] = {name: [] for name in contestants}
+    for round_ in range(rounds + 1):
+        for name, run in contestants.items():
+            start = time.perf_counter()
+            run()
+            if round_:
+                samples[name].append((time.perf_counter() - start) * 1e3)
+    best = [min(samples[name][i] for name in peers) for i in range(rounds)]
+    ratio = statistics.median(o / b for o, b in zip(samples["ours"], best, strict=True))
+    return {
+        "model": source,
+        "threads": threads,
+        "ms": {name: statistics.median(values) for name, values in samples.items()},
+        "ratio": ratio,
+    }
+
+
+def _resolution(model: torch.nn.Module) -> tuple[int, int]:
+    from efcompile.models.input_size import default_input_size
+
+    size = default_input_size(model)
+    return (size[1], size[2]) if size else (224, 224)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,50 @@
+"""This machine's own multiply-add peak, measured by a kernel that does nothing else."""
+
+import ctypes
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from efcompile.kernels.emit import Emitter, float32
+from efcompile.targets.resolve import resolve
+from efcompile.targets.target import Target
+from efcompile.tvm_api import build_object
+
+_STEPS = 200_000
+_CHAINS = 12
+"""Independent accumulators: more than pipes times latency on any core so far, and they fit."""
+
+
+def _function(target: Target) -> object:
+    e = Emitter()
+    out = e.pointer("out")
+    e.integer("begin")
+    chains = [e.register(target.lanes, value=e.load(out, 0, target.lanes)) for _ in range(_CHAINS)]
+    factor, term = e.let(e.load(out, 0, target.lanes)), e.let(e.load(out, 16, target.lanes))
+    with e.loop(_STEPS, "step"):
+        for chain in chains:
+            e.set(chain, e.get(chain) * factor + term)
+    total = float32(0.0, target.lanes)
+    for chain in chains:
+        total = total + e.get(chain)
+    e.store(out, 0, total, target.lanes)
+    return e.finish("fma_peak")
+
+
+def fma_peak(repeats: int = 15) -> float:
+    """GFLOP/s of one core: the best of `repeats` short runs."""
+    target = resolve("host")
+    with tempfile.TemporaryDirectory() as folder:
+        code, library = Path(folder) / "peak.o", Path(folder) / "peak.so"
+        code.write_bytes(build_object([_function(target)], target))
+        subprocess.run(["cc", "-shared", "-o", str(library), str(code)], check=True)
+        run = ctypes.CDLL(str(library)).fma_peak
+        data = (ctypes.c_float * 32)(*([0.5] * 32))
+        best = float("inf")
+        for _ in range(repeats):
+            start = time.perf_counter()
+            run(data, 0)
+            best = min(best, time.perf_counter() - start)
+            data[:] = [0.5] * 32
+    return 2 * _CHAINS * target.lanes * _STEPS / best / 1e9

@@ -1,0 +1,49 @@
+"""The whole compiler as a list of steps: capture, passes, legalise what is not, lower."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.fx import GraphModule
+
+from efcompile.capture import Captured, capture
+from efcompile.lowering.lower import lower
+from efcompile.lowering.program import Program
+from efcompile.passes.base import Pass
+from efcompile.passes.legalise import Legalise
+from efcompile.passes.manager import Stage, run_pipeline
+from efcompile.targets.target import Target
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """What compiling left behind: the captured model, every stage, and the program."""
+
+    captured: Captured
+    stages: tuple[Stage, ...]
+    program: Program
+
+
+def compile_model(
+    model: nn.Module,
+    example_inputs: tuple[torch.Tensor, ...] | None,
+    target: Target,
+    pipeline: Sequence[Pass],
+    name: str,
+    hook: Callable[[Stage], None] | None = None,
+) -> Compilation:
+    """Compile `model` for `target` through `pipeline`; `hook` sees every stage as it is made."""
+    captured = capture(model, example_inputs)
+    stages = run_pipeline(captured.graph_module, captured.example_inputs, pipeline, hook=hook)
+    program = lower(stages[-1].graph_module, target, name)
+    return Compilation(captured, tuple(stages), program)
+
+
+def lower_stage(
+    graph_module: GraphModule, example_inputs: tuple[torch.Tensor, ...], target: Target, name: str
+) -> Program:
+    """Lower any stage, the captured graph included: what is not yet in the dialect is
+    legalised first, and nothing else is done to it, so that every stage runs in our kernels."""
+    stages = run_pipeline(graph_module, example_inputs, (Legalise(),))
+    return lower(stages[-1].graph_module, target, name)
