@@ -9,7 +9,8 @@ starts at column c starts at element ``c * K``, whatever the widths.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 
@@ -44,11 +45,21 @@ class Tile:
 
 @dataclass(frozen=True)
 class Segment:
-    """A run of the k dimension: row r of A has its `depth` elements at ``r * stride`` in `a`."""
+    """Runs of the k dimension: row r of A has `depth` elements at ``r * stride`` in `a`.
+
+    `repeats` nests further runs around them, outermost first: (count, step) says that `count`
+    of what is inside follow one another, `step` elements apart in `a` (the rows of a stencil).
+    """
 
     a: View
     stride: int
     depth: int
+    repeats: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def total(self) -> int:
+        """Elements of k in all its runs."""
+        return self.depth * prod(count for count, _ in self.repeats)
 
 
 @dataclass(frozen=True)
@@ -165,7 +176,7 @@ def gemm(
     sink runs over them in a small loop: for epilogues too heavy for the accumulators.
     """
     panel = tile.panel
-    depth = sum(segment.depth for segment in segments)
+    depth = sum(segment.total for segment in segments)
     tail_rows, tail_columns = rows_total % tile.rows, columns % panel
 
     def panel_code(column: Expr, widths: tuple[int, ...]) -> None:
@@ -233,8 +244,8 @@ def _tile(
     for segment in segments:
         base = segment.a.at(row * segment.stride)
         run = weights.at(done * width)
-        _accumulate(e, tile, sums, widths, starts, base, segment, run)
-        done += segment.depth
+        _runs(e, tile, sums, widths, starts, base, segment, run)
+        done += segment.total
     if stage is None:
         for r in range(count):
             for v, lanes in enumerate(widths):
@@ -246,6 +257,27 @@ def _tile(
     with e.loop(count, "staged") as r:
         for v, lanes in enumerate(widths):
             sink(e, row + r, column + starts[v], lanes, e.load(stage, r * width + starts[v], lanes))
+
+
+def _runs(
+    e: Emitter,
+    tile: Tile,
+    sums: list[list[Register]],
+    widths: tuple[int, ...],
+    starts: list[int],
+    a: View,
+    segment: Segment,
+    weights: View,
+) -> None:
+    """All runs of `segment`, the repeats as loops around one run's code."""
+    if not segment.repeats:
+        _accumulate(e, tile, sums, widths, starts, a, segment, weights)
+        return
+    (count, step), inner = segment.repeats[0], segment.repeats[1:]
+    rest = replace(segment, repeats=inner)
+    with e.loop(count, "run") as run:
+        moved = weights.at(run * (rest.total * sum(widths)))
+        _runs(e, tile, sums, widths, starts, a.at(run * step), rest, moved)
 
 
 def _accumulate(
