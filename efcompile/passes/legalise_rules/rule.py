@@ -1,0 +1,108 @@
+"""What a legalise rule is: when it does not apply, and the dialect ops it builds."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Node
+
+from efcompile import ops
+from efcompile.passes.base import add_constant, constant
+from efcompile.passes.rewriting import emit, emit_reshape, shape
+
+
+@dataclass(frozen=True)
+class Site:
+    """An ATen node about to become dialect ops, and the tools to build them in its place."""
+
+    graph_module: GraphModule
+    node: Node
+
+    @property
+    def args(self) -> dict[str, Any]:
+        """The node's arguments by schema name, defaults filled in."""
+        return ops.arguments(self.node)
+
+    @property
+    def x(self) -> Node:
+        """The first operand."""
+        first = self.node.args[0]
+        assert isinstance(first, Node)
+        return first
+
+    def value(self, node: object) -> Tensor | None:
+        """The compile-time tensor behind `node`, if it is one."""
+        return constant(self.graph_module, node)
+
+    def emit(self, op: str, *args: Any) -> Node:
+        """A dialect op in front of the node."""
+        return emit(self.graph_module, self.node, op, *args, origins=(self.node,))
+
+    def reshape(self, x: Node, result: Sequence[int]) -> Node:
+        """`x` with another shape."""
+        return emit_reshape(self.graph_module, self.node, x, tuple(result), (self.node,))
+
+    def permute(self, x: Node, dims: Sequence[int]) -> Node:
+        """`x` permuted; `x` itself if the order stays."""
+        return x if list(dims) == list(range(len(dims))) else self.emit("permute", x, list(dims))
+
+    def constant(self, hint: str, tensor: Tensor) -> Node:
+        """A new compile-time tensor, contiguous, owning its memory."""
+        return add_constant(self.graph_module, hint, tensor.detach().clone())
+
+    def channels_last(self, x: Node) -> Node:
+        """[N, C, ...] -> [N, ..., C]."""
+        return self.move(x, 1, len(shape(x)) - 1)
+
+    def channels_first(self, x: Node) -> Node:
+        """[N, ..., C] -> [N, C, ...]."""
+        return self.move(x, len(shape(x)) - 1, 1)
+
+    def move(self, x: Node, dim: int, to: int) -> Node:
+        """`x` with dimension `dim` moved to position `to`."""
+        dims = [d for d in range(len(shape(x))) if d != dim]
+        dims.insert(to, dim)
+        return self.permute(x, dims)
+
+
+def never(site: Site) -> str | None:
+    """Nothing to refuse."""
+    return None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`build` returns the node that replaces the site's; `refuse` says why it cannot.
+
+    Results and operands are float32, or the rule is not asked; `any_constant` exempts
+    constants (indices, boolean masks), which the rule then looks at itself.
+    """
+
+    build: Callable[[Site], Node]
+    refuse: Callable[[Site], str | None] = never
+    any_constant: bool = False
+
+
+def wrong_type(site: Site, any_constant: bool) -> str | None:
+    """A reason if the node computes in anything but float32: the dialect has no other type."""
+    operands = [
+        node
+        for node in (*site.node.all_input_nodes, site.node)
+        if not (any_constant and node.op == "get_attr")
+    ]
+    for operand in operands:
+        value = operand.meta["val"]
+        if not isinstance(value, Tensor):
+            return "it has several results"
+        if value.dtype != torch.float32:
+            return f"it computes in {value.dtype}, the dialect in float32"
+    return None
+
+
+def pair(value: Sequence[int] | int) -> list[int]:
+    """A per-image option: one number means both dimensions."""
+    if isinstance(value, int):
+        return [value, value]
+    return [value[0], value[0]] if len(value) == 1 else list(value)
