@@ -1,0 +1,173 @@
+"""A bundle's shared library in this process, without TVM."""
+
+import ctypes
+import os
+import platform
+import sys
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from efcompile.bundle.abi import STATUSES
+from efcompile.bundle.load import Bundle
+from efcompile.bundle.memory import mapped, zeroed
+from efcompile.errors import BundleError, DeviceError, InputError
+
+Array = NDArray[Any]
+
+
+class Library:
+    """Runs a bundle on this machine.
+
+    Safe to call from several threads at once: each call takes an arena and a pool of its own,
+    made when none is free and kept for later calls.
+
+    Raises `BundleError` if the bundle is for another system or architecture, lacks its shared
+    library, or needs CPU features that this machine does not have.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+        """Load `bundle`; `threads` (default: the cores this process may use) serve each run."""
+        _check_machine(bundle)
+        self.bundle = bundle
+        self.threads = len(os.sched_getaffinity(0)) if threads is None else _positive(threads)
+        prefix = bundle.manifest.prefix
+        self._native = _bind(bundle, prefix)
+        self._weights = mapped(bundle.file("weights.bin"))
+        self._lock = threading.Lock()
+        self._free: dict[int, list[_Lane]] = {}
+        self._check(self._native.check(self._weights.ctypes.data, self._weights.nbytes))
+
+    def run(self, inputs: Sequence[Array], threads: int | None = None) -> list[Array]:
+        """One inference: the outputs for `inputs`, each an array of the manifest's dtype and
+        shape (strides are free; an array that is not contiguous is copied).
+
+        Raises `InputError` for inputs that do not fit.
+        """
+        manifest = self.bundle.manifest
+        if len(inputs) != len(manifest.inputs):
+            raise InputError(
+                f"{manifest.model} takes {len(manifest.inputs)} inputs, not {len(inputs)}"
+            )
+        ready = [
+            _fitting(array, entry.name, entry.dtype, entry.dims)
+            for array, entry in zip(inputs, manifest.inputs, strict=True)
+        ]
+        outputs = [np.empty(entry.dims, entry.dtype) for entry in manifest.outputs]
+        with self._lane(self.threads if threads is None else _positive(threads)) as lane:
+            status = self._native.run(
+                self._weights.ctypes.data,
+                self._weights.nbytes,
+                lane.arena.ctypes.data,
+                lane.arena.nbytes,
+                _addresses(ready),
+                _addresses(outputs),
+                lane.pool,
+            )
+        self._check(status)
+        return outputs
+
+    @contextmanager
+    def _lane(self, threads: int) -> Iterator["_Lane"]:
+        with self._lock:
+            free = self._free.setdefault(threads, [])
+            lane = free.pop() if free else None
+        lane = lane or _Lane(self._native, threads)
+        try:
+            yield lane
+        finally:
+            with self._lock:
+                free.append(lane)
+
+    def _check(self, status: int) -> None:
+        name = STATUSES[status] if 0 <= status < len(STATUSES) else f"status {status}"
+        if name == "EF_OK":
+            return
+        manifest = self.bundle.manifest
+        if name == "EF_BAD_CPU":
+            raise BundleError(
+                f"{self.bundle.path} needs a CPU with {', '.join(manifest.cpu_features)}, and "
+                "this machine's lacks some of them: compile for target='host', or run it "
+                'under emulation with compiled.run(x, device="qemu")'
+            )
+        if name in ("EF_BAD_WEIGHTS", "EF_BAD_ABI"):
+            raise BundleError(
+                f"{self.bundle.file('weights.bin')} is of another build than the library beside "
+                f"it ({name}): write the bundle again"
+            )
+        raise DeviceError(f"{manifest.prefix}_run refused the call with {name}")
+
+
+class _Lane:
+    """What one run at a time may use: an arena and, for several threads, a pool."""
+
+    def __init__(self, native: "_Native", threads: int) -> None:
+        size = native.arena_bytes(threads)
+        self.pool = native.pool_create(threads) if threads > 1 and size else None
+        if not size or (threads > 1 and not self.pool):
+            raise DeviceError(f"cannot start {threads} threads: ask for fewer")
+        self.arena = zeroed(size)
+        if self.pool:
+            # Not at exit: a daemon thread may still be running on it.
+            weakref.finalize(self, native.pool_destroy, self.pool).atexit = False
+
+
+class _Native:
+    """The library's functions."""
+
+    def __init__(self, library: ctypes.CDLL, prefix: str) -> None:
+        pointer, size = ctypes.c_void_p, ctypes.c_size_t
+        self.check: Any = library[f"{prefix}_check"]
+        self.check.argtypes, self.check.restype = [pointer, size], ctypes.c_int
+        self.arena_bytes: Any = library[f"{prefix}_arena_bytes"]
+        self.arena_bytes.argtypes, self.arena_bytes.restype = [ctypes.c_int], size
+        self.run: Any = library[f"{prefix}_run"]
+        self.run.argtypes = [pointer, size, pointer, size, pointer, pointer, pointer]
+        self.run.restype = ctypes.c_int
+        self.pool_create: Any = library["ef_pool_create"]
+        self.pool_create.argtypes, self.pool_create.restype = [ctypes.c_int], pointer
+        self.pool_destroy: Any = library["ef_pool_destroy"]
+        self.pool_destroy.argtypes, self.pool_destroy.restype = [pointer], None
+
+
+def _bind(bundle: Bundle, prefix: str) -> _Native:
+    path = bundle.file(f"lib{prefix}.so").absolute()
+    try:
+        return _Native(ctypes.CDLL(str(path)), prefix)
+    except (OSError, AttributeError) as error:
+        raise BundleError(f"cannot load {path}: {error}") from error
+
+
+def _check_machine(bundle: Bundle) -> None:
+    target = bundle.manifest.target
+    if sys.platform == "linux" and (target.os, target.arch) == ("linux", platform.machine()):
+        return
+    raise BundleError(
+        f"{bundle.path} is for {target.triple} and this machine is {platform.machine()} "
+        f"{sys.platform}: compile for target='host', or run it under emulation with "
+        'compiled.run(x, device="qemu")'
+    )
+
+
+def _positive(threads: int) -> int:
+    if threads < 1:
+        raise InputError(f"threads must be at least 1, not {threads}")
+    return threads
+
+
+def _fitting(array: Array, name: str, dtype: str, dims: tuple[int, ...]) -> Array:
+    if array.dtype != np.dtype(dtype) or array.shape != dims:
+        raise InputError(
+            f"input {name!r} must be {dtype} of shape {list(dims)}, "
+            f"not {array.dtype} of shape {list(array.shape)}"
+        )
+    return np.ascontiguousarray(array)
+
+
+def _addresses(arrays: Sequence[Array]) -> Any:
+    return (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))

@@ -1,0 +1,191 @@
+/* A pool for many short parallel loops in a row.
+
+   One 64-bit ticket, (job number << 32 | next unclaimed task), is the whole protocol: a
+   thread claims a chunk by a compare-and-swap that fails if the job has changed, so the
+   caller never waits for a worker that has not claimed anything, however late it wakes.
+   Workers spin briefly between jobs (the next one is usually microseconds away) and then
+   sleep on a condition variable. */
+#include "ef_pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* No job: nothing can be claimed, and the job's fields may be written. */
+#define CLOSED UINT32_MAX
+#define SPINS 4000
+/* Chunks per thread: enough to even out slow cores, few enough to keep calls long. */
+#define CHUNKS 4
+
+typedef struct {
+  ef_pool *pool;
+  pthread_t thread;
+  int number;
+} worker;
+
+struct ef_pool {
+  uint32_t abi;
+  int threads;
+  atomic_bool busy;
+  atomic_bool stop;
+  _Atomic uint64_t ticket;
+  _Atomic(ef_body) body;
+  _Atomic(void *) context;
+  _Atomic int32_t tasks;
+  _Atomic int32_t chunk;
+  _Atomic int32_t done;
+  atomic_int sleepers;
+  atomic_bool caller_sleeps;
+  pthread_mutex_t mutex;
+  pthread_cond_t job_posted;
+  pthread_cond_t job_done;
+  worker workers[];
+};
+
+static void pause_cpu(int turn) {
+  if (turn % 64 == 63) {
+    sched_yield(); /* more threads than cores: let the one we wait for run */
+    return;
+  }
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+static uint32_t job_of(uint64_t ticket) { return (uint32_t)(ticket >> 32); }
+static uint32_t next_of(uint64_t ticket) { return (uint32_t)ticket; }
+
+/* Works on whatever job is open until nothing is left to claim; returns its number. */
+static uint32_t participate(ef_pool *pool, int thread) {
+  for (;;) {
+    uint64_t ticket = atomic_load(&pool->ticket);
+    if (next_of(ticket) == CLOSED) return job_of(ticket);
+    /* These may belong to a later job; then that job was closed in between and, because
+       they were stored after the closing, the exchange below sees it and fails. */
+    ef_body body = atomic_load(&pool->body);
+    void *context = atomic_load(&pool->context);
+    int32_t tasks = atomic_load(&pool->tasks);
+    int32_t chunk = atomic_load(&pool->chunk);
+    uint32_t begin = next_of(ticket);
+    if (begin >= (uint32_t)tasks) return job_of(ticket);
+    int32_t size = tasks - (int32_t)begin < chunk ? tasks - (int32_t)begin : chunk;
+    if (!atomic_compare_exchange_strong(&pool->ticket, &ticket, ticket + (uint32_t)size)) continue;
+    body(context, thread, (int32_t)begin, (int32_t)begin + size);
+    if (atomic_fetch_add(&pool->done, size) + size == tasks && atomic_load(&pool->caller_sleeps)) {
+      pthread_mutex_lock(&pool->mutex);
+      pthread_cond_signal(&pool->job_done);
+      pthread_mutex_unlock(&pool->mutex);
+    }
+  }
+}
+
+static bool idle(ef_pool *pool, uint32_t seen) {
+  return job_of(atomic_load(&pool->ticket)) == seen && !atomic_load(&pool->stop);
+}
+
+static void *work(void *argument) {
+  worker *self = argument;
+  ef_pool *pool = self->pool;
+  uint32_t seen = 0;
+  while (!atomic_load(&pool->stop)) {
+    for (int turn = 0; turn < SPINS && idle(pool, seen); ++turn) pause_cpu(turn);
+    if (idle(pool, seen)) {
+      pthread_mutex_lock(&pool->mutex);
+      atomic_fetch_add(&pool->sleepers, 1);
+      while (idle(pool, seen)) pthread_cond_wait(&pool->job_posted, &pool->mutex);
+      atomic_fetch_sub(&pool->sleepers, 1);
+      pthread_mutex_unlock(&pool->mutex);
+    }
+    seen = participate(pool, self->number);
+  }
+  return NULL;
+}
+
+static void wake_workers(ef_pool *pool) {
+  if (atomic_load(&pool->sleepers) == 0) return;
+  pthread_mutex_lock(&pool->mutex);
+  pthread_cond_broadcast(&pool->job_posted);
+  pthread_mutex_unlock(&pool->mutex);
+}
+
+static void await_done(ef_pool *pool, int32_t tasks) {
+  for (int turn = 0; turn < SPINS && atomic_load(&pool->done) != tasks; ++turn) pause_cpu(turn);
+  if (atomic_load(&pool->done) == tasks) return;
+  pthread_mutex_lock(&pool->mutex);
+  atomic_store(&pool->caller_sleeps, true);
+  while (atomic_load(&pool->done) != tasks) pthread_cond_wait(&pool->job_done, &pool->mutex);
+  atomic_store(&pool->caller_sleeps, false);
+  pthread_mutex_unlock(&pool->mutex);
+}
+
+void ef_pool_run(ef_pool *pool, ef_body body, void *context, int32_t tasks) {
+  if (tasks <= 0) return;
+  if (pool == NULL || pool->threads == 1 || tasks == 1) {
+    body(context, 0, 0, tasks);
+    return;
+  }
+  uint64_t job = (uint64_t)job_of(atomic_load(&pool->ticket)) << 32;
+  int32_t parts = pool->threads * CHUNKS;
+  atomic_store(&pool->body, body);
+  atomic_store(&pool->context, context);
+  atomic_store(&pool->tasks, tasks);
+  atomic_store(&pool->chunk, tasks / parts + (tasks % parts != 0));
+  atomic_store(&pool->done, 0);
+  atomic_store(&pool->ticket, job + ((uint64_t)1 << 32)); /* opens it, at task 0 */
+  wake_workers(pool);
+  participate(pool, 0);
+  await_done(pool, tasks);
+  atomic_fetch_or(&pool->ticket, CLOSED);
+}
+
+bool ef_pool_enter(ef_pool *pool) { return pool == NULL || !atomic_exchange(&pool->busy, true); }
+
+void ef_pool_leave(ef_pool *pool) {
+  if (pool != NULL) atomic_store(&pool->busy, false);
+}
+
+uint32_t ef_pool_abi(const ef_pool *pool) { return pool == NULL ? EF_ABI : pool->abi; }
+
+int ef_pool_threads(const ef_pool *pool) { return pool == NULL ? 1 : pool->threads; }
+
+static void stop_workers(ef_pool *pool, int count) {
+  pthread_mutex_lock(&pool->mutex);
+  atomic_store(&pool->stop, true);
+  pthread_cond_broadcast(&pool->job_posted);
+  pthread_mutex_unlock(&pool->mutex);
+  for (int i = 0; i < count; ++i) pthread_join(pool->workers[i].thread, NULL);
+  pthread_cond_destroy(&pool->job_done);
+  pthread_cond_destroy(&pool->job_posted);
+  pthread_mutex_destroy(&pool->mutex);
+  free(pool);
+}
+
+ef_pool *ef_pool_create(int threads) {
+  if (threads < 1 || threads > EF_MAX_THREADS) return NULL;
+  size_t others = (size_t)threads - 1;
+  ef_pool *pool = calloc(1, sizeof(ef_pool) + others * sizeof(worker));
+  if (pool == NULL) return NULL;
+  pool->abi = EF_ABI;
+  pool->threads = threads;
+  atomic_store(&pool->ticket, CLOSED);
+  pthread_mutex_init(&pool->mutex, NULL);
+  pthread_cond_init(&pool->job_posted, NULL);
+  pthread_cond_init(&pool->job_done, NULL);
+  for (size_t i = 0; i < others; ++i) {
+    worker *w = &pool->workers[i];
+    w->pool = pool;
+    w->number = (int)i + 1;
+    if (pthread_create(&w->thread, NULL, work, w) != 0) {
+      stop_workers(pool, (int)i);
+      return NULL;
+    }
+  }
+  return pool;
+}
+
+void ef_pool_destroy(ef_pool *pool) {
+  if (pool != NULL) stop_workers(pool, pool->threads - 1);
+}

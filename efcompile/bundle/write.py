@@ -1,0 +1,76 @@
+"""Writing a bundle: built in a scratch folder, then put in place in one step."""
+
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from efcompile.bundle import manifest as manifests
+from efcompile.bundle.build import Part, build
+from efcompile.bundle.exchange import put_in_place
+from efcompile.bundle.names import bundle_name
+from efcompile.errors import BundleError
+from efcompile.lowering.program import Program
+
+
+def write_bundle(program: Program, out_dir: Path, *, parts: Collection[Part] | None = None) -> Path:
+    """Compile `program` into ``out_dir/<model>.<target>.<dtype>.b1x224`` and return that path.
+
+    `parts` are the optional files to make; by default all that the target can have (see
+    `efcompile.bundle.build.possible_parts`).  A bundle that is already there is replaced, and
+    only once the new one is complete: whatever goes wrong before leaves it as it was.
+
+    Raises `ToolchainError` when compiling or linking fails and `BundleError` when a file
+    cannot be written, naming it.
+    """
+    final = out_dir / bundle_name(program)
+    with tempfile.TemporaryDirectory(prefix="efcompile-") as scratch:
+        built = build(program, Path(scratch), parts)
+        with _partial(final) as folder:
+            entries = {name: _copy(path, folder / name) for name, path in built.files.items()}
+            described = manifests.describe(program, built.build_id, built.cpu_features, entries)
+            _write(manifests.dump(described), folder / manifests.NAME)
+            put_in_place(folder, final)
+    return final
+
+
+@contextmanager
+def _partial(final: Path) -> Iterator[Path]:
+    """A hidden folder beside `final` (so on the same disk) that never outlives the block."""
+    with _naming(final.parent):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
+        folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _copy(source: Path, target: Path) -> manifests.FileEntry:
+    entry = _write(source.read_bytes(), target)
+    shutil.copymode(source, target)
+    return entry
+
+
+def _write(data: bytes, target: Path) -> manifests.FileEntry:
+    with _naming(target), target.open("wb") as file:
+        file.write(data)
+        file.flush()
+        # Otherwise a power cut after the renaming could leave a complete name on empty files.
+        os.fsync(file.fileno())
+    return manifests.FileEntry(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = "make room or choose another folder" if full else "choose another folder"
+        raise BundleError(f"cannot write {path}: {error.strerror}; {advice}") from error
