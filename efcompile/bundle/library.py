@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from efcompile.bundle.abi import STATUSES
 from efcompile.bundle.load import Bundle
+from efcompile.bundle.manifest import Manifest
 from efcompile.bundle.memory import mapped, zeroed
 from efcompile.errors import BundleError, DeviceError, InputError
 
@@ -50,14 +51,7 @@ class Library:
         Raises `InputError` for inputs that do not fit.
         """
         manifest = self.bundle.manifest
-        if len(inputs) != len(manifest.inputs):
-            raise InputError(
-                f"{manifest.model} takes {len(manifest.inputs)} inputs, not {len(inputs)}"
-            )
-        ready = [
-            _fitting(array, entry.name, entry.dtype, entry.dims)
-            for array, entry in zip(inputs, manifest.inputs, strict=True)
-        ]
+        ready = fitting(manifest, inputs)
         outputs = [np.empty(entry.dims, entry.dtype) for entry in manifest.outputs]
         with self._lane(self.threads if threads is None else _positive(threads)) as lane:
             status = self._native.run(
@@ -101,6 +95,22 @@ class Library:
                 f"it ({name}): write the bundle again"
             )
         raise DeviceError(f"{manifest.prefix}_run refused the call with {name}")
+
+
+def fitting(manifest: Manifest, inputs: Sequence[Array]) -> list[Array]:
+    """The inputs as contiguous arrays (copied where they are not), in the manifest's order.
+
+    Raises `InputError` when their number, a dtype or a shape is not the manifest's.
+    """
+    if len(inputs) != len(manifest.inputs):
+        raise InputError(f"{manifest.model} takes {len(manifest.inputs)} inputs, not {len(inputs)}")
+    for array, entry in zip(inputs, manifest.inputs, strict=True):
+        if array.dtype != np.dtype(entry.dtype) or array.shape != entry.dims:
+            raise InputError(
+                f"input {entry.name!r} must be {entry.dtype} of shape {list(entry.dims)}, "
+                f"not {array.dtype} of shape {list(array.shape)}"
+            )
+    return [np.ascontiguousarray(array) for array in inputs]
 
 
 class _Lane:
@@ -158,15 +168,6 @@ def _positive(threads: int) -> int:
     if threads < 1:
         raise InputError(f"threads must be at least 1, not {threads}")
     return threads
-
-
-def _fitting(array: Array, name: str, dtype: str, dims: tuple[int, ...]) -> Array:
-    if array.dtype != np.dtype(dtype) or array.shape != dims:
-        raise InputError(
-            f"input {name!r} must be {dtype} of shape {list(dims)}, "
-            f"not {array.dtype} of shape {list(array.shape)}"
-        )
-    return np.ascontiguousarray(array)
 
 
 def _addresses(arrays: Sequence[Array]) -> Any:

@@ -15,7 +15,7 @@ INSTALL = "apt-get install qemu-user"
 # All of ARMv8.2-A with half floats and dot products and nothing newer: code that uses more
 # than it declares dies here as it would on such a phone.
 PLAIN_CPU = "cortex-a76"
-PLAIN_FEATURES = frozenset({"neon", "fullfp16", "dotprod", "lse", "crc", "rdm"})
+PLAIN_FEATURES = frozenset({"fp-armv8", "neon", "fullfp16", "dotprod", "rdm", "lse", "crc"})
 
 
 @dataclass(frozen=True)

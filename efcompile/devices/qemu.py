@@ -1,0 +1,143 @@
+"""An arm64 CPU under emulation: right numbers and exact instruction counts, but no times."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from efcompile.bundle.library import fitting
+from efcompile.bundle.load import Bundle
+from efcompile.bundle.manifest import Manifest
+from efcompile.devices.device import Array
+from efcompile.devices.emulator import (
+    InstructionCounts,
+    count_instructions,
+    cpu_model,
+    emulate,
+    emulator_version,
+    find_emulator,
+)
+from efcompile.devices.measurement import Measurement
+from efcompile.errors import DeviceError
+from efcompile.targets.target import Target
+
+
+@dataclass(frozen=True)
+class Qemu:
+    """Runs the static benchmark of arm64 Linux and Android bundles under ``qemu-aarch64``.
+
+    `timeout` is in seconds, for one program; the emulator does some 10^8 instructions a second.
+    """
+
+    timeout: float = 1800
+
+    name = "qemu"
+    summary = "arm64 under qemu-aarch64: outputs and exact instruction counts, no times"
+
+    def unavailable(self) -> str | None:
+        """A missing emulator, with the line that installs it."""
+        try:
+            find_emulator()
+        except DeviceError as error:
+            return str(error)
+        return None
+
+    def refuses(self, target: Target) -> str | None:
+        """Everything but arm64 ELF."""
+        if target.arch == "aarch64" and target.object_format == "elf":
+            return None
+        return f"qemu-aarch64 runs arm64 Linux programs, not code for {target.triple}"
+
+    def run(self, bundle: Bundle, inputs: Sequence[Array], *, threads: int = 1) -> list[Array]:
+        """See `Device.run`."""
+        manifest = self._accept(bundle)
+        with tempfile.TemporaryDirectory() as scratch:
+            given, made = Path(scratch) / "inputs", Path(scratch) / "outputs"
+            _write(given, manifest, inputs)
+            command = _command(bundle, iterations=1, threads=threads)
+            emulate(
+                [*command, "--input", given, "--output", made],
+                cpu=cpu_model(manifest.cpu_features),
+                timeout=self.timeout,
+            )
+            return _read(made, manifest)
+
+    def measure(
+        self, bundle: Bundle, inputs: Sequence[Array] | None = None, *, threads: int = 1
+    ) -> dict[str, Measurement]:
+        """Instructions of one inference: ``instructions``, and of these ``fmla``, ``simd``,
+        ``load``, ``store``, ``branch``, ``other`` (see `InstructionCounts`).
+
+        Two inferences minus one, so starting the program costs nothing; the numbers repeat
+        exactly.  Raises `DeviceError` for several threads, whose waiting would be counted.
+        """
+        if threads != 1:
+            raise DeviceError(
+                f"qemu counts instructions of one thread, not of {threads}: threads that wait "
+                "for each other execute a varying number. Measure with threads=1."
+            )
+        manifest = self._accept(bundle)
+        with tempfile.TemporaryDirectory() as scratch:
+            more: list[str | Path] = []
+            if inputs is not None:
+                more = ["--input", Path(scratch) / "inputs"]
+                _write(Path(scratch) / "inputs", manifest, inputs)
+            once, twice = (
+                count_instructions(
+                    [*_command(bundle, iterations=n, threads=1), *more],
+                    cpu=cpu_model(manifest.cpu_features),
+                    timeout=self.timeout,
+                )
+                for n in (1, 2)
+            )
+        return self._measurements(manifest, twice - once)
+
+    def _accept(self, bundle: Bundle) -> Manifest:
+        find_emulator()
+        refusal = self.refuses(bundle.manifest.target)
+        if refusal:
+            raise DeviceError(f"{bundle.path}: {refusal}. Compile with target='arm64' for it.")
+        return bundle.manifest
+
+    def _measurements(
+        self, manifest: Manifest, counts: InstructionCounts
+    ) -> dict[str, Measurement]:
+        versions = manifest.versions | {"qemu": emulator_version()}
+        return {
+            what: Measurement(
+                value=count,
+                unit="instructions",
+                spread=(count, count),
+                samples=1,
+                device=self.name,
+                target=manifest.target.name,
+                threads=1,
+                kind="emulated",
+                versions=versions,
+            )
+            for what, count in {"instructions": counts.total, **asdict(counts)}.items()
+        }
+
+
+def _command(bundle: Bundle, *, iterations: int, threads: int) -> list[str | Path]:
+    # Without reading the clock and printing times, every run executes the same instructions.
+    options = f"--untimed --warmup 0 --iterations {iterations} --threads {threads}"
+    return [bundle.file("bench"), *options.split()]
+
+
+def _write(path: Path, manifest: Manifest, inputs: Sequence[Array]) -> None:
+    """The inputs' raw values one after the other, as the benchmark reads them."""
+    path.write_bytes(b"".join(array.tobytes() for array in fitting(manifest, inputs)))
+
+
+def _read(path: Path, manifest: Manifest) -> list[Array]:
+    data = path.read_bytes()
+    outputs: list[Array] = []
+    at = 0
+    for entry in manifest.outputs:
+        values = np.frombuffer(data, entry.dtype, int(np.prod(entry.dims)), at)
+        outputs.append(values.reshape(entry.dims).copy())
+        at += entry.bytes
+    return outputs
