@@ -3,34 +3,149 @@
 Every function takes an expression of `lanes` float32 and returns one; NaN and infinity go
 through as in eager PyTorch.  `CHEAP` ones are applied to accumulators in registers; the
 others need temporaries and run over a staged tile (see `tile.py`).
+
+Bounds are against exact arithmetic and held by tests over dense sweeps.  Coefficients are
+minimax fits, rounded to float32.  Comparisons are written so that NaN takes the other side
+(one instruction on x86).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from efcompile.kernels.emit import Emitter, Expr, float32, select
+from efcompile.kernels.emit import Emitter, Expr, float32, integers, reinterpret, select
+from efcompile.kernels.exponential import fast_exp, full_exp
 
 Activation = Callable[[Emitter, Expr, int], Expr]
 
 
 def relu(e: Emitter, x: Expr, lanes: int) -> Expr:
-    """``max(x, 0)``; the comparison is written so that NaN stays NaN."""
+    """``max(x, 0)``; exact."""
     zero = float32(0.0, lanes)
     return select(x < zero, zero, x)
 
 
 def relu6(e: Emitter, x: Expr, lanes: int) -> Expr:
-    """``min(max(x, 0), 6)``."""
+    """``min(max(x, 0), 6)``; exact."""
     low = e.let(relu(e, x, lanes))
     six = float32(6.0, lanes)
     return select(low > six, six, low)
 
 
+def hardsigmoid(e: Emitter, x: Expr, lanes: int) -> Expr:
+    """``relu6(x + 3) / 6``: absolute error <= 1.2e-7."""
+    return relu6(e, e.let(x + float32(3.0, lanes)), lanes) * float32(1 / 6, lanes)
+
+
+def hardswish(e: Emitter, x: Expr, lanes: int) -> Expr:
+    """``x relu6(x + 3) / 6``: relative error <= 2.4e-7 (of ``x`` where the factor is small).
+
+    Multiplied in eager's order, so that it overflows where eager does.
+    """
+    gate = relu6(e, e.let(x + float32(3.0, lanes)), lanes)
+    return x * gate * float32(1 / 6, lanes)
+
+
+def gelu(e: Emitter, x: Expr, lanes: int) -> Expr:
+    """``x (1 + erf(x / sqrt 2)) / 2``: absolute error <= 1e-6.
+
+    With a = |x| it is ``x/2 + a/2 - g(a)``, g(a) = a erfc(a / sqrt 2) / 2: a bump that is
+    nothing beyond 5, so g is u q(u) with u = min(a, 5.0625), q a polynomial about 2.75.
+    The halves keep infinity exact (and minus infinity NaN, as in eager: infinity times 0).
+    """
+    bits = e.let(reinterpret(x, "int32", lanes) & integers(0x7FFFFFFF, lanes))
+    a = e.let(reinterpret(bits, "float32", lanes))
+    # Bits of non-negative floats order as the floats do; one instruction on NEON too.
+    cut = integers(_GELU_CUT_BITS, lanes)
+    u = e.let(reinterpret(select(bits < cut, bits, cut), "float32", lanes))
+    q = horner(e, e.let(u - float32(_GELU_CENTRE, lanes)), _GELU, lanes)
+    half = float32(0.5, lanes)
+    return e.let(half * x + half * a) - u * q
+
+
+def sigmoid(e: Emitter, x: Expr, lanes: int) -> Expr:
+    """``1 / (1 + exp(-x))``: relative error <= 4e-7 for x > -87, absolute 2e-38 below."""
+    return float32(1.0, lanes) / _one_plus_exp(e, x, lanes)
+
+
+def silu(e: Emitter, x: Expr, lanes: int) -> Expr:
+    """``x / (1 + exp(-x))``: relative error <= 4e-7 for x > -87, absolute 2e-36 below."""
+    return x / _one_plus_exp(e, x, lanes)
+
+
+def gelu_tanh(e: Emitter, x: Expr, lanes: int) -> Expr:
+    """``x (1 + tanh(u)) / 2`` with u = sqrt(2/pi) (x + 0.044715 x^3): absolute error <= 1e-6.
+
+    It is ``x / (1 + exp(-2 u))``.
+    """
+    square = e.let(x * x)
+    u = x * (square * float32(0.044715 * _TWICE, lanes) + float32(_TWICE, lanes))
+    return x / _one_plus_exp(e, e.let(u), lanes)
+
+
+def tanh(e: Emitter, x: Expr, lanes: int) -> Expr:
+    """``tanh(x)``: relative error <= 5e-7 (a rational of degree 13 over 6; +-1 beyond 7.9)."""
+    top = float32(_TANH_CUT, lanes)
+    bottom = float32(-_TANH_CUT, lanes)
+    low = e.let(select(x < bottom, bottom, x))
+    c = e.let(select(low > top, top, low))
+    square = e.let(c * c)
+    above = horner(e, square, _TANH_ABOVE, lanes)
+    below = horner(e, square, _TANH_BELOW, lanes)
+    return c * (above / below)
+
+
+def exp(e: Emitter, x: Expr, lanes: int) -> Expr:
+    """``exp(x)``: relative error <= 3e-7, denormal results included to their last bit."""
+    return full_exp(e, x, lanes)
+
+
+def horner(e: Emitter, x: Expr, coefficients: Sequence[float], lanes: int) -> Expr:
+    """The polynomial with `coefficients` from the constant term up."""
+    value = float32(coefficients[-1], lanes)
+    for coefficient in reversed(coefficients[:-1]):
+        value = e.let(value * x + float32(coefficient, lanes))
+    return value
+
+
+def _one_plus_exp(e: Emitter, x: Expr, lanes: int) -> Expr:
+    """``1 + exp(-x)``."""
+    return e.let(float32(1.0, lanes) + fast_exp(e, x, lanes, negate=True))
+
+
+_TWICE = 2 * 0.7978845608028654
+_GELU_CUT_BITS = 0x40A20000  # 5.0625
+_GELU_CENTRE = 2.75
+_GELU = (
+    0.002979904878884554, -0.009094311855733395, 0.012501324526965618, -0.009941012598574162,
+    0.004759966861456633, -0.0011323817307129502, -0.0001247422187589109, 0.00018833490321412683,
+    -4.7075460315681994e-05, -5.720434728573309e-06, 4.717300271295244e-06,
+    -3.478177177385078e-07, -1.5280605225598265e-07, 2.120688513684854e-08,
+)  # fmt: skip
+_TANH_CUT = 7.90531110763549805
+_TANH_ABOVE = (
+    4.89352455891786e-03, 6.37261928875436e-04, 1.48572235717979e-05, 5.12229709037114e-08,
+    -8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16,
+)  # fmt: skip
+_TANH_BELOW = (
+    4.89352518554385e-03,
+    2.26843463243900e-03,
+    1.18534705686654e-04,
+    1.19825839466702e-06,
+)
+
 VECTOR: dict[str, Activation] = {
     "none": lambda e, x, lanes: x,
     "relu": relu,
     "relu6": relu6,
+    "gelu": gelu,
+    "gelu_tanh": gelu_tanh,
+    "silu": silu,
+    "hardswish": hardswish,
+    "hardsigmoid": hardsigmoid,
+    "sigmoid": sigmoid,
+    "tanh": tanh,
+    "exp": exp,
 }
 """Activation name (see `efcompile.ops.activation.ACTIVATIONS`) -> vector code."""
 
-CHEAP = frozenset({"none", "relu", "relu6"})
+CHEAP = frozenset({"none", "relu", "relu6", "hardswish", "hardsigmoid"})
 """Activations of a few instructions without temporaries."""

@@ -151,6 +151,16 @@ def float32(value: float, lanes: int = 1) -> Expr:
     return splat(tirx.FloatImm("float32", value), lanes)
 
 
+def reinterpret(value: Expr, dtype: str, lanes: int) -> Expr:
+    """The same bits as `dtype` (``float32`` or ``int32``); the simplifier does not see through."""
+    return tirx.reinterpret(dtype if lanes == 1 else f"{dtype}x{lanes}", value)
+
+
+def integers(value: int, lanes: int) -> Expr:
+    """An int32 constant, repeated over `lanes`."""
+    return splat(int32(value), lanes)
+
+
 def splat(value: Expr, lanes: int) -> Expr:
     """A scalar repeated over `lanes`."""
     return value if lanes == 1 else tirx.Broadcast(value, lanes)

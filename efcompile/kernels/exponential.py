@@ -1,0 +1,59 @@
+"""The exponential as vector code: reduction to [-ln 2 / 2, ln 2 / 2], a polynomial, a power.
+
+``exp(x) = 2^n p(x - n ln 2)``.  n is found by adding 1.5 * 2^23, which leaves it in the low
+mantissa bits: no conversion instruction, and nothing undefined for NaN.
+"""
+
+from efcompile.kernels.emit import Emitter, Expr, float32, integers, reinterpret, select
+
+_MAGIC = 12582912.0
+_MAGIC_BITS = 0x4B400000
+_LOG2_E = 1.4426950408889634
+_LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4
+_P = (
+    1.0, 0.9999997019767761, 0.4999914765357971, 0.1666763871908188,
+    0.04189816117286682, 0.008290272206068039,
+)  # fmt: skip
+"""Minimax on the reduced range, relative error 9.2e-8."""
+
+
+def fast_exp(e: Emitter, x: Expr, lanes: int, negate: bool = False, bounded: bool = False) -> Expr:
+    """``exp(x)``, or ``exp(-x)``: relative error <= 3e-7 for results from 2^-126 to 2^127.5.
+
+    Smaller results are 0 below 2^-126.5, larger ones infinity; -inf gives 0, inf gives inf,
+    NaN gives NaN.  With `bounded` the caller promises x <= 88 (softmax: x <= 0).
+    """
+    bottom, top = (-89.0, 88.0) if negate else (-88.0, 89.0)
+    x = e.let(select(x < float32(bottom, lanes), float32(bottom, lanes), x))
+    if not bounded:
+        x = e.let(select(x > float32(top, lanes), float32(top, lanes), x))
+    shifted, p = _reduced(e, x, lanes, -1.0 if negate else 1.0, _MAGIC + 127)
+    return p * reinterpret(shifted << integers(23, lanes), "float32", lanes)
+
+
+def full_exp(e: Emitter, x: Expr, lanes: int) -> Expr:
+    """``exp(x)``: relative error <= 3e-7, denormal results and all: two factors make 2^n."""
+    bottom, top = float32(-104.0, lanes), float32(89.0, lanes)
+    low = e.let(select(x < bottom, bottom, x))
+    shifted, p = _reduced(e, e.let(select(low > top, top, low)), lanes, 1.0, _MAGIC)
+    n = e.let(shifted - integers(_MAGIC_BITS, lanes))
+    half = e.let(n >> integers(1, lanes))
+    return p * _power(half, lanes) * _power(n - half, lanes)
+
+
+def _reduced(e: Emitter, x: Expr, lanes: int, sign: float, magic: float) -> tuple[Expr, Expr]:
+    """The bits of ``magic + n`` for n = round(sign x / ln 2), and exp(sign x - n ln 2)."""
+    z = x * float32(sign * _LOG2_E, lanes) + float32(magic, lanes)
+    shifted = e.let(reinterpret(z, "int32", lanes))
+    n = e.let(reinterpret(shifted, "float32", lanes) - float32(magic, lanes))
+    r = e.let(x - n * float32(sign * _LN2_HIGH, lanes))
+    r = e.let(r - n * float32(sign * _LN2_LOW, lanes))
+    value = float32(_P[-1] * sign ** (len(_P) - 1), lanes)
+    for power in range(len(_P) - 2, -1, -1):
+        value = e.let(value * r + float32(_P[power] * sign**power, lanes))
+    return shifted, value
+
+
+def _power(n: Expr, lanes: int) -> Expr:
+    """``2^n`` of integers -126 .. 127."""
+    return reinterpret((n + integers(127, lanes)) << integers(23, lanes), "float32", lanes)
