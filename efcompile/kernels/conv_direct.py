@@ -1,0 +1,239 @@
+"""Dense convolution without a column buffer: one matrix product per output row.
+
+The pixels of an output row are the rows of the product, and a filter's taps are runs of its
+k dimension, read where they lie: channels-last, kw pixels are one contiguous run per ky;
+channels-first (the model's input), kw elements per channel and ky.  With padding a task first
+copies the rows it needs between zero borders, so no inner loop tests for the border.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from efcompile.kernels.activations import CHEAP
+from efcompile.kernels.conv_shape import ConvShape, conv_shape, plain_conv
+from efcompile.kernels.emit import Emitter, Expr, View, int32
+from efcompile.kernels.kernel import Array, Built, Kernel, OpCall, contiguous
+from efcompile.kernels.rows import PaddedRow, copy_padded, gemm_rows, smaller
+from efcompile.kernels.tile import (
+    Segment,
+    Sink,
+    Tile,
+    choose_tile,
+    pack_panels,
+    share,
+    store_epilogue,
+)
+from efcompile.targets.target import Target
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """`tile`, and the output rows and weight panels of one task.
+
+    The tasks of a block of rows follow one another, so a thread copies the block's input once.
+    """
+
+    tile: Tile
+    task_rows: int
+    task_panels: int
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a task's input rows lie: row 0 at `view`, elements between rows and planes."""
+
+    view: View
+    pitch: int
+    plane: int
+
+
+def shape_of(call: OpCall) -> ConvShape | str:
+    """The shape of a dense `conv2d` call, or why it is not one for this kernel."""
+    shape = conv_shape(call)
+    if not isinstance(shape, str) and shape.groups != 1:
+        return f"the convolution has {shape.groups} groups"
+    return shape
+
+
+def _input_rows(shape: ConvShape, rows: Any) -> Any:
+    """Input rows under `rows` output rows."""
+    return (rows - 1) * shape.stride[0] + shape.dilation[0] * (shape.kernel[0] - 1) + 1
+
+
+def _padded_row(shape: ConvShape) -> PaddedRow:
+    used = (shape.out_width - 1) * shape.stride[1] + shape.dilation[1] * (shape.kernel[1] - 1) + 1
+    element = 1 if shape.nchw else shape.channels
+    return PaddedRow.around(shape.width, shape.padding[1], used, element)
+
+
+def _copied_floats(shape: ConvShape, rows: int) -> int:
+    """Scratch for the padded input of `rows` output rows; none is needed without padding."""
+    if shape.padding == (0, 0):
+        return 0
+    planes = shape.channels if shape.nchw else 1
+    return planes * _input_rows(shape, rows) * _padded_row(shape).pitch
+
+
+def default_knobs(shape: ConvShape, target: Target) -> Knobs:
+    """Row blocks whose input takes a quarter of L2; where the weights are larger than L2, as
+    few blocks as L2 allows, so that they stream from memory few times, and panels are shared
+    out instead."""
+    columns = shape.filters // shape.groups
+    tile = choose_tile(shape.out_width, columns, target)
+    depth = shape.kernel[0] * shape.kernel[1] * shape.channels // shape.groups
+    panels = max(1, columns // tile.panel)
+    heavy = 4 * depth * columns > target.l2_bytes // 2 and shape.groups == 1
+    budget = target.l2_bytes // (2 if heavy else 4) // 4
+    rows = 1
+    while rows < shape.out_height and _copied_floats(shape, rows + 1) <= budget:
+        rows += 1
+    wanted = max(1, 4 * target.cores // shape.batch)
+    if heavy:
+        blocks = -(-shape.out_height // rows)
+        return Knobs(tile, rows, max(1, panels * blocks // wanted))
+    return Knobs(tile, min(rows, -(-shape.out_height // wanted)), panels)
+
+
+def pack(call: OpCall, shape: ConvShape, knobs: Knobs) -> list[str | Array]:
+    """x, each group's weight panels (k in the order of the runs), bias, residual."""
+    weight = call.constant("weight")
+    assert weight is not None
+    if shape.nchw:
+        weight = weight.transpose(0, 3, 1, 2)
+    per_group = weight.reshape(shape.groups, shape.filters // shape.groups, -1)
+    packed = [pack_panels(group, knobs.tile.panel) for group in per_group]
+    operands: list[str | Array] = ["x", contiguous(packed).ravel()]
+    if shape.bias:
+        bias = call.constant("bias")
+        assert bias is not None
+        operands.append(contiguous(bias))
+    if shape.residual:
+        operands.append("residual")
+    return operands
+
+
+def build(symbol: str, shape: ConvShape, target: Target, knobs: Knobs) -> Built:
+    """Pointers: x, packed weight, [bias], [residual], out."""
+    tile = knobs.tile
+    e = Emitter()
+    x, weight = e.pointer("x"), e.pointer("weight")
+    bias = e.pointer("bias") if shape.bias else None
+    residual = e.pointer("residual") if shape.residual else None
+    out, scratch = e.pointer("out"), e.pointer("scratch")
+    begin, end = e.integer("begin"), e.integer("end")
+
+    staged = shape.act not in CHEAP
+    stage_floats = tile.rows * tile.panel if staged else 0
+    columns = shape.filters // shape.groups
+    depth = shape.kernel[0] * shape.kernel[1] * shape.channels // shape.groups
+    panels = columns // tile.panel
+    parts = max(1, -(-panels // knobs.task_panels))
+    blocks = -(-shape.out_height // knobs.task_rows)
+    out_row = shape.out_width * shape.filters
+
+    with e.loop(end - begin, "task", begin) as task:
+        part, block = e.let(task % parts), e.let(task // parts)
+        image, first = e.let(block // blocks), e.let(block % blocks * knobs.task_rows)
+        rows = e.let(smaller(shape.out_height - first, knobs.task_rows))
+        # The copy outlives the task: the next parts of the block find it, on the same thread.
+        fresh = (part == int32(0)) | (task == begin) if parts > 1 else None
+        source = _source(e, shape, target, x, scratch.at(stage_floats), image, first, rows,
+                         knobs.task_rows, fresh)  # fmt: skip
+        target_rows = e.let((image * shape.out_height + first) * out_row)
+        with e.loop(shape.groups, "group") as group:
+            column = group * columns
+
+            def sink(y: Expr, offset: Expr = target_rows + column) -> Sink:
+                base = e.let(offset + y * out_row)
+                rest = None if residual is None else residual.at(base)
+                return store_epilogue(out.at(base), shape.filters, shape.act, rest)
+
+            gemm_rows(
+                e,
+                tile,
+                columns,
+                shape.out_width,
+                rows,
+                share(e, part, parts, knobs.task_panels, panels),
+                _segments(e, shape, source, group),
+                weight.at(column * depth),
+                None if bias is None else bias.at(column),
+                sink,
+                scratch if staged else None,
+            )
+    scratch_floats = stage_floats + _copied_floats(shape, knobs.task_rows)
+    return Built(e.finish(symbol), 4 * scratch_floats, shape.batch * blocks * parts)
+
+
+def _source(
+    e: Emitter,
+    shape: ConvShape,
+    target: Target,
+    x: View,
+    scratch: View,
+    image: Expr,
+    first: Expr,
+    rows: Expr,
+    most_rows: int,
+    fresh: Expr | None,
+) -> _Source:
+    """The input under output rows ``first .. first + rows``: in place, or copied with zeros
+    around it (only when `fresh`, if given)."""
+    row_floats = shape.width * (1 if shape.nchw else shape.channels)
+    planes = shape.channels if shape.nchw else 1
+    plane = shape.height * row_floats
+    whole = x.at(e.let(image * (planes * plane)))
+    if shape.padding == (0, 0):
+        top = e.let(first * (shape.stride[0] * row_floats))
+        return _Source(whole.at(top), row_floats, plane)
+    padded = _padded_row(shape)
+    copied_plane = _input_rows(shape, most_rows) * padded.pitch
+
+    def copy_planes() -> None:
+        top = e.let(first * shape.stride[0] - shape.padding[0])
+        count = e.let(_input_rows(shape, rows))
+        with e.loop(planes, "plane") as index:
+            copy_padded(
+                e,
+                padded,
+                whole.at(index * plane),
+                row_floats,
+                shape.height,
+                top,
+                count,
+                scratch.at(index * copied_plane),
+                target.lanes,
+            )
+
+    if fresh is None:
+        copy_planes()
+    else:
+        with e.when(fresh):
+            copy_planes()
+    return _Source(scratch, padded.pitch, copied_plane)
+
+
+def _segments(e: Emitter, shape: ConvShape, source: _Source, group: Expr) -> Any:
+    """The runs of k under one output row of `group`, in the order of the packed weight."""
+    channels = shape.channels // shape.groups
+    (kernel_h, kernel_w), (step_h, step_w) = shape.kernel, shape.dilation
+    pixel = 1 if shape.nchw else shape.channels
+    down, across = (kernel_h, step_h * source.pitch), (kernel_w, step_w * pixel)
+    taps = source.view.at(group * (channels * (source.plane if shape.nchw else 1)))
+    stride = shape.stride[1] * pixel
+    if shape.nchw:
+        runs = Segment(taps, stride, 1, ((channels, source.plane), down, across))
+    else:
+        runs = Segment(taps, stride, channels, (down, across))
+    if across[1] == runs.depth:
+        # The innermost runs touch: they are one longer run.
+        runs = replace(runs, depth=runs.depth * kernel_w, repeats=runs.repeats[:-1])
+
+    def under(y: Expr) -> Sequence[Segment]:
+        return [replace(runs, a=runs.a.at(e.let(y * (shape.stride[0] * source.pitch))))]
+
+    return under
+
+
+KERNEL = Kernel("conv_direct", "conv2d", shape_of, plain_conv, default_knobs, pack, build)

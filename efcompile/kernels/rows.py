@@ -1,0 +1,132 @@
+"""Rows of an image: copies with zero borders, and matrix products over several of them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from efcompile.kernels.emit import Emitter, Expr, View, float32, int32, select
+from efcompile.kernels.tile import Segment, Sink, Span, Tile, gemm, vector_widths
+
+
+@dataclass(frozen=True)
+class PaddedRow:
+    """A row of an image with zeros around it, in elements: `left` zeros, the first `copied`
+    of the row, `right` zeros."""
+
+    left: int
+    copied: int
+    right: int
+
+    @staticmethod
+    def around(width: int, padding: int, used: int, element: int) -> "PaddedRow":
+        """`padding` pixels left of a row of `width`, cut or filled up to `used` pixels of
+        `element` floats each."""
+        left = min(padding, used)
+        copied = max(0, min(width, used - left))
+        return PaddedRow(left * element, copied * element, (used - left - copied) * element)
+
+    @property
+    def pitch(self) -> int:
+        """Elements in all."""
+        return self.left + self.copied + self.right
+
+
+def smaller(a: Expr, b: Expr) -> Expr:
+    """The smaller of two integers."""
+    if isinstance(a, int) and isinstance(b, int):
+        return min(a, b)
+    return select(a < b, int32(a), int32(b))
+
+
+def larger(a: Expr, b: Expr) -> Expr:
+    """The larger of two integers."""
+    if isinstance(a, int) and isinstance(b, int):
+        return max(a, b)
+    return select(a > b, int32(a), int32(b))
+
+
+def vector_runs(e: Emitter, count: int, lanes: int, unroll: int = 1) -> Iterator[tuple[Expr, int]]:
+    """Cover `count` elements by vectors: yields (start, width) for the caller to emit code at.
+
+    Whole vectors come from one loop with `unroll` of them in its body; what is left has
+    straight code of halving widths.
+    """
+    step = lanes * unroll
+    whole = count // step
+    if whole:
+        with e.loop(whole, "vector") as index:
+            first = e.let(index * step)
+            for u in range(unroll):
+                yield first + u * lanes, lanes
+    start = whole * step
+    for width in vector_widths(count - start, lanes):
+        yield start, width
+        start += width
+
+
+def zero(e: Emitter, view: View, count: int, lanes: int) -> None:
+    """Store `count` zeros."""
+    for start, width in vector_runs(e, count, lanes):
+        e.store(view, start, float32(0.0, width), width)
+
+
+def copy(e: Emitter, source: View, target: View, count: int, lanes: int) -> None:
+    """Copy `count` elements."""
+    for start, width in vector_runs(e, count, lanes, unroll=4):
+        e.store(target, start, e.load(source, start, width), width)
+
+
+def copy_padded(
+    e: Emitter,
+    row: PaddedRow,
+    source: View,
+    source_pitch: int,
+    height: int,
+    first: Expr,
+    count: Expr,
+    target: View,
+    lanes: int,
+) -> None:
+    """Copy rows ``first .. first + count`` of `source` (`height` rows, `source_pitch` elements
+    apart) to consecutive padded rows of `target`; rows outside the image become zeros."""
+    with e.loop(count, "row") as index:
+        y = e.let(first + index)
+        here = target.at(e.let(index * row.pitch))
+        with e.when((y >= int32(0)) & (y < int32(height))):
+            zero(e, here, row.left, lanes)
+            copy(e, source.at(e.let(y * source_pitch)), here.at(row.left), row.copied, lanes)
+            zero(e, here.at(row.left + row.copied), row.right, lanes)
+        with e.when((y < int32(0)) | (y >= int32(height))):
+            zero(e, here, row.pitch, lanes)
+
+
+def gemm_rows(
+    e: Emitter,
+    tile: Tile,
+    columns: int,
+    width: int,
+    rows: Expr,
+    panels: Span,
+    segments: Callable[[Expr], Sequence[Segment]],
+    weights: View,
+    bias: View | None,
+    sink: Callable[[Expr], Sink],
+    stage: View | None,
+) -> None:
+    """`gemm` over `rows` image rows of `width` pixels each, row y having its own
+    ``segments(y)`` and ``sink(y)``.  A weight panel stays in the cache while all rows go by."""
+
+    def all_rows(part: Span) -> None:
+        with e.loop(rows, "y") as y:
+            whole = Span.whole(width, tile.rows)
+            gemm(e, tile, columns, width, whole, part, segments(y), weights, bias, sink(y), stage)
+
+    if not (isinstance(panels.count, int) and panels.count == 0):
+        with e.loop(panels.count, "panel") as index:
+            all_rows(Span(e.let(index + panels.first), 1, False))
+    if columns % tile.panel:
+        if isinstance(panels.tail, bool):
+            if panels.tail:
+                all_rows(Span(0, 0, True))
+        else:
+            with e.when(panels.tail):
+                all_rows(Span(0, 0, True))
