@@ -1,0 +1,48 @@
+"""Shapes of every node, recomputed on meta tensors."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Node
+from torch.fx.node import map_arg
+
+from efcompile.errors import CaptureError
+
+
+def propagate(graph_module: GraphModule, example_inputs: Sequence[Tensor]) -> None:
+    """Set ``meta["val"]`` of every node to a meta tensor of its shape and dtype.
+
+    `example_inputs` are the placeholders' values (only their shape and dtype matter). Other
+    metadata, the source modules among it, stays. Raises `CaptureError` naming the first node
+    whose operands do not fit together.
+    """
+    waiting = list(example_inputs)
+    for node in graph_module.graph.nodes:
+        if node.op == "placeholder":
+            node.meta["val"] = as_meta(waiting.pop(0))
+        elif node.op == "get_attr":
+            node.meta["val"] = as_meta(getattr(graph_module, str(node.target)))
+        elif node.op == "call_function":
+            try:
+                node.meta["val"] = evaluate(node.target, node.args, node.kwargs)
+            except (RuntimeError, TypeError, ValueError, IndexError) as error:
+                where = ", ".join(node.meta.get("custom", {}).get("source", ())) or "(model)"
+                raise CaptureError(
+                    f"node {node.name} (from {where}) does not fit its operands: {error}"
+                ) from error
+
+
+def evaluate(target: Any, args: Sequence[Any], kwargs: dict[str, Any] | None = None) -> Any:
+    """``target(*args, **kwargs)`` on the meta values of the nodes among the arguments."""
+    return target(*map_arg(tuple(args), _value), **map_arg(dict(kwargs or {}), _value))
+
+
+def as_meta(value: Tensor) -> Tensor:
+    """A contiguous meta tensor of `value`'s shape and dtype."""
+    return torch.empty(value.shape, dtype=value.dtype, device="meta")
+
+
+def _value(node: Node) -> Any:
+    return node.meta["val"]
