@@ -17,6 +17,11 @@ INSTALL = "apt-get install qemu-user"
 PLAIN_CPU = "cortex-a76"
 PLAIN_FEATURES = frozenset({"fp-armv8", "neon", "fullfp16", "dotprod", "rdm", "lse", "crc"})
 
+# One reserved block for all of the program's addresses.  Without it the host's address
+# randomisation sometimes leaves the program's heap no room to grow in place, and its malloc
+# then takes another way, of a few instructions less or more.
+FIXED_ADDRESSES = ("-R", "16G")
+
 
 @dataclass(frozen=True)
 class InstructionCounts:
@@ -83,7 +88,7 @@ def count_instructions(
         out = Path(scratch) / "counts.json"
         # QEMU's option syntax: a comma in a value is written twice.
         option = f"file={_doubled(plugin)},out={_doubled(out)}"
-        _run(["-plugin", option], command, cpu, timeout)
+        _run([*FIXED_ADDRESSES, "-plugin", option], command, cpu, timeout)
         counts = json.loads(out.read_text())
     return InstructionCounts(**counts)
 
