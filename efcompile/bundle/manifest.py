@@ -64,7 +64,8 @@ class KernelEntry(_Frozen):
 
 
 class Manifest(_Frozen):
-    """All that is known of a bundle without running it."""
+    """All that is known of a bundle without running it.  `structure` is how the outputs nest
+    (a serialised pytree; empty: a flat list)."""
 
     format: Literal[1]
     checksum: str
@@ -77,6 +78,7 @@ class Manifest(_Frozen):
     cpu_features: tuple[str, ...]
     inputs: tuple[TensorEntry, ...]
     outputs: tuple[TensorEntry, ...]
+    structure: str
     sizes: SizesEntry
     kernels: tuple[KernelEntry, ...]
     leftovers: tuple[str, ...]
@@ -96,6 +98,7 @@ def describe(
     build_id: bytes,
     cpu_features: tuple[str, ...],
     files: dict[str, FileEntry],
+    structure: str = "",
 ) -> Manifest:
     """The manifest of a bundle that holds `files`; its checksum is still zeros."""
     model = identifier(program.name)
@@ -111,6 +114,7 @@ def describe(
         cpu_features=cpu_features,
         inputs=tuple(_tensor(program.buffers[name]) for name in program.inputs),
         outputs=tuple(_tensor(program.buffers[name]) for name in program.outputs),
+        structure=structure,
         sizes=SizesEntry(
             arena=program.arena_bytes,
             scratch=program.scratch_bytes,

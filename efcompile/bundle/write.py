@@ -5,9 +5,10 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from efcompile.bundle import manifest as manifests
 from efcompile.bundle.build import Part, build
@@ -16,12 +17,22 @@ from efcompile.bundle.names import bundle_name
 from efcompile.errors import BundleError
 from efcompile.lowering.program import Program
 
+NO_ATTACHMENTS: Mapping[str, bytes] = MappingProxyType({})
 
-def write_bundle(program: Program, out_dir: Path, *, parts: Collection[Part] | None = None) -> Path:
+
+def write_bundle(
+    program: Program,
+    out_dir: Path,
+    *,
+    parts: Collection[Part] | None = None,
+    structure: str = "",
+    attachments: Mapping[str, bytes] = NO_ATTACHMENTS,
+) -> Path:
     """Compile `program` into ``out_dir/<model>.<target>.<dtype>.b1x224`` and return that path.
 
     `parts` are the optional files to make; by default all that the target can have (see
-    `efcompile.bundle.build.possible_parts`).  A bundle that is already there is replaced, and
+    `efcompile.bundle.build.possible_parts`).  `structure` describes how the outputs nest (empty:
+    a flat list) and `attachments` are further files, name to content.  A bundle that is already there is replaced, and
     only once the new one is complete: whatever goes wrong before leaves it as it was.
 
     Raises `ToolchainError` when compiling or linking fails and `BundleError` when a file
@@ -32,7 +43,10 @@ def write_bundle(program: Program, out_dir: Path, *, parts: Collection[Part] | N
         built = build(program, Path(scratch), parts)
         with _partial(final) as folder:
             entries = {name: _copy(path, folder / name) for name, path in built.files.items()}
-            described = manifests.describe(program, built.build_id, built.cpu_features, entries)
+            entries |= {name: _write(data, folder / name) for name, data in attachments.items()}
+            described = manifests.describe(
+                program, built.build_id, built.cpu_features, entries, structure
+            )
             _write(manifests.dump(described), folder / manifests.NAME)
             put_in_place(folder, final)
     return final
