@@ -40,7 +40,7 @@ def load_checkpoint(model: nn.Module, path: str | PathLike[str]) -> None:
     if not difference.empty:
         names = f"{dialect.name} checkpoint" if dialect is not None else "checkpoint"
         raise CheckpointError(
-            f"{path} ({names}) does not fit {type(model).__name__}: "
+            f"{path} ({names}) does not fit {type(model).__name__}:\n"
             + "\n".join([difference.describe(), *_advice(difference, state)])
         )
     model.load_state_dict({key: state[key] for key in model.state_dict() if key in state})
@@ -87,9 +87,13 @@ def _compare(model: nn.Module, state: Mapping[str, Tensor]) -> _Difference:
         contradicting=[
             key
             for key, tensor in constants.items()
-            if key in state and not torch.equal(state[key], tensor.cpu())
+            if key in state and not _equal(state[key], tensor)
         ],
     )
+
+
+def _equal(left: Tensor, right: Tensor) -> bool:
+    return left.shape == right.shape and bool((left == right.cpu()).all())
 
 
 def _advice(difference: _Difference, state: Mapping[str, Tensor]) -> list[str]:

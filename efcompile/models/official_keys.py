@@ -14,6 +14,9 @@ class Rename:
     pattern: str
     replacement: str
 
+    def apply(self, key: str) -> str:
+        return re.sub(self.pattern, self.replacement, key)
+
 
 @dataclass(frozen=True)
 class Dialect:
@@ -99,6 +102,6 @@ def translate(state: Mapping[str, Tensor], dialect: Dialect) -> dict[str, Tensor
     out = {}
     for key, tensor in state.items():
         for rename in dialect.renames:
-            key = re.sub(rename.pattern, rename.replacement, key)
+            key = rename.apply(key)
         out[key] = tensor.flatten() if key.endswith(".gamma") else tensor
     return out

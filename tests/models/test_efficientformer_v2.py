@@ -49,7 +49,9 @@ def test_attention_stands_in_the_last_blocks_of_the_last_two_stages(
     with torch.device("meta"):
         model = EfficientFormerV2(config)
     for index, stage in enumerate(model.stages):
-        attends = [isinstance(block, AttentionBlock) for block in stage.get_submodule("blocks").children()]
+        attends = [
+            isinstance(block, AttentionBlock) for block in stage.get_submodule("blocks").children()
+        ]
         last = config.attention_blocks if index >= 2 else 0
         assert attends == [False] * (len(attends) - last) + [True] * last
 
