@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.fx import GraphModule
+from torch.utils import _pytree as pytree
 
 from efcompile.capture import Captured, capture
+from efcompile.capture.isolation import isolated_copy
 from efcompile.lowering.lower import lower
 from efcompile.lowering.program import Program
 from efcompile.passes.base import Pass
@@ -23,11 +25,14 @@ class Compilation:
     captured: Captured
     stages: tuple[Stage, ...]
     program: Program
+    reference: Callable[[Sequence[Tensor]], Sequence[Tensor]]
+    """What the program must compute, as flat tensors: the user's module in eval mode, or the
+    graph after the last approximate pass that changed it."""
 
 
 def compile_model(
     model: nn.Module,
-    example_inputs: tuple[torch.Tensor, ...] | None,
+    example_inputs: Tensor | Sequence[Tensor] | None,
     target: Target,
     pipeline: Sequence[Pass],
     name: str,
@@ -37,11 +42,25 @@ def compile_model(
     captured = capture(model, example_inputs)
     stages = run_pipeline(captured.graph_module, captured.example_inputs, pipeline, hook=hook)
     program = lower(stages[-1].graph_module, target, name)
-    return Compilation(captured, tuple(stages), program)
+    return Compilation(captured, tuple(stages), program, _reference(model, stages))
+
+
+def _reference(
+    model: nn.Module, stages: Sequence[Stage]
+) -> Callable[[Sequence[Tensor]], Sequence[Tensor]]:
+    approximate = [s for s in stages if s.record.approximate and s.record.outcome.rewritten]
+    judge = approximate[-1].graph_module if approximate else isolated_copy(model)
+
+    def run(inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        with torch.inference_mode():
+            outputs: list[Tensor] = pytree.tree_leaves(judge(*inputs))
+        return outputs
+
+    return run
 
 
 def lower_stage(
-    graph_module: GraphModule, example_inputs: tuple[torch.Tensor, ...], target: Target, name: str
+    graph_module: GraphModule, example_inputs: tuple[Tensor, ...], target: Target, name: str
 ) -> Program:
     """Lower any stage, the captured graph included: what is not yet in the dialect is
     legalised first, and nothing else is done to it, so that every stage runs in our kernels."""

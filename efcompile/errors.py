@@ -21,6 +21,10 @@ class PassVerificationError(EfcompileError):
     """A pass changed the numbers, or left an ill-formed graph."""
 
 
+class ParityError(EfcompileError):
+    """The compiled model does not compute what eager PyTorch does."""
+
+
 class TargetError(EfcompileError):
     """An unknown or unusable compilation target."""
 

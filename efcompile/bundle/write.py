@@ -52,6 +52,16 @@ def write_bundle(
     return final
 
 
+def copy_bundle(source: Path, out_dir: Path) -> Path:
+    """Copy a complete bundle into `out_dir`, as atomically as `write_bundle` writes one."""
+    final = out_dir / source.name
+    with _partial(final) as folder:
+        for path in sorted(source.iterdir()):
+            _copy(path, folder / path.name)
+        put_in_place(folder, final)
+    return final
+
+
 @contextmanager
 def _partial(final: Path) -> Iterator[Path]:
     """A hidden folder beside `final` (so on the same disk) that never outlives the block."""
