@@ -46,7 +46,7 @@ class Library:
 
     def run(self, inputs: Sequence[Array], threads: int | None = None) -> list[Array]:
         """One inference: the outputs for `inputs`, each an array of the manifest's dtype and
-        shape (strides are free; an array that is not contiguous is copied).
+        shape (an array that is not contiguous or not aligned is copied).
 
         Raises `InputError` for inputs that do not fit.
         """
@@ -98,7 +98,7 @@ class Library:
 
 
 def fitting(manifest: Manifest, inputs: Sequence[Array]) -> list[Array]:
-    """The inputs as contiguous arrays (copied where they are not), in the manifest's order.
+    """The inputs, contiguous and aligned (copied where they are not), in the manifest's order.
 
     Raises `InputError` when their number, a dtype or a shape is not the manifest's.
     """
@@ -110,7 +110,7 @@ def fitting(manifest: Manifest, inputs: Sequence[Array]) -> list[Array]:
                 f"input {entry.name!r} must be {entry.dtype} of shape {list(entry.dims)}, "
                 f"not {array.dtype} of shape {list(array.shape)}"
             )
-    return [np.ascontiguousarray(array) for array in inputs]
+    return [np.require(array, requirements=["C_CONTIGUOUS", "ALIGNED"]) for array in inputs]
 
 
 class _Lane:

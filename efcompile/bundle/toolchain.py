@@ -114,27 +114,28 @@ def _overridden(flags: tuple[str, ...]) -> Toolchain | None:
     return Toolchain(tuple(shlex.split(compiler)), tuple(shlex.split(archiver)), flags)
 
 
-def _has_zig() -> bool:
-    return importlib.util.find_spec("ziglang") is not None
+def _zig_home() -> Path | None:
+    spec = importlib.util.find_spec("ziglang")
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent
 
 
 def _zig_linux(system: str, flags: tuple[str, ...]) -> Toolchain | None:
-    if not _has_zig():
+    if _zig_home() is None:
         return None
     zig_flags = (*flags, "-fno-sanitize=undefined")
     return Toolchain((*_ZIG, "cc", "-target", system), (*_ZIG, "ar"), zig_flags)
 
 
 def _zig_apple(target: Target) -> Toolchain:
-    spec = importlib.util.find_spec("ziglang")
-    if spec is None or spec.origin is None:
+    home = _zig_home()
+    if home is None:
         raise ToolchainError(
             f"no compiler for {target.triple}: run `pip install 'efcompile[cross]'`"
         )
     version = re.search(r"[\d.]+$", target.triple)
     system = f"aarch64-{target.os}" + (f".{version[0]}" if version else "")
     # zig does not offer its own macOS headers to iOS; what the driver needs is the same.
-    headers = Path(spec.origin).parent / "lib/libc/include/any-darwin-any"
+    headers = home / "lib/libc/include/any-darwin-any"
     flags = ("-fno-sanitize=undefined", "-isystem", str(headers))
     return Toolchain((*_ZIG, "cc", "-target", system), (*_ZIG, "ar"), flags)
 

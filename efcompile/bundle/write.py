@@ -31,9 +31,10 @@ def write_bundle(
     """Compile `program` into ``out_dir/<model>.<target>.<dtype>.b1x224`` and return that path.
 
     `parts` are the optional files to make; by default all that the target can have (see
-    `efcompile.bundle.build.possible_parts`).  `structure` describes how the outputs nest (empty:
-    a flat list) and `attachments` are further files, name to content.  A bundle that is already there is replaced, and
-    only once the new one is complete: whatever goes wrong before leaves it as it was.
+    `efcompile.bundle.build.possible_parts`).  `structure` describes how the outputs nest
+    (empty: a flat list) and `attachments` are further files, name to content.  A bundle that
+    is already there is replaced, and only once the new one is complete: whatever goes wrong
+    before leaves it as it was.
 
     Raises `ToolchainError` when compiling or linking fails and `BundleError` when a file
     cannot be written, naming it.
