@@ -29,7 +29,7 @@ from torch.fx import GraphModule, Node
 from efcompile import ops
 from efcompile.errors import PassVerificationError
 from efcompile.passes.base import Match, Outcome, Pass, Refusal, clean, source_of
-from efcompile.passes.chains import Chain, is_link, trace, write
+from efcompile.passes.chains import Chain, is_link, normalise, readers, trace
 from efcompile.passes.rearrangement import Rearrangement
 from efcompile.passes.rewriting import changed, is_op, is_reshape, replace, shape
 from efcompile.passes.sinking import SINKS
@@ -62,8 +62,7 @@ class CancelReshapes(Pass):
         """The reason why a permute stays; ops themselves are never refused."""
         if not is_op(match.anchor, "permute"):
             return None
-        chains = _ends(match.anchor)
-        return _reason(trace(match.anchor), tuple(reader for reader, _ in chains))
+        return _reason(trace(match.anchor), readers(match.anchor))
 
     def rewrite(self, graph_module: GraphModule, match: Match) -> str:
         """Sink or normalise the chains that the anchor reads; empty if they are as they
@@ -79,7 +78,7 @@ class CancelReshapes(Pass):
             conv = changed(graph_module, node, node, (node,), x=chain.root, nchw_input=True)
             replace(node, conv)
             return f"{node.name} reads the model's input in place"
-        return self._normalise(graph_module, node)
+        return f"shortened a chain before {node.name}" if normalise(graph_module, node) else ""
 
     def run(self, graph_module: GraphModule) -> Outcome:
         """Sweep until nothing moves; see `Pass.run`."""
@@ -102,18 +101,6 @@ class CancelReshapes(Pass):
             f"pass {self.name} did not settle after {_SWEEPS} sweeps; last it did: {rewritten[-1]}"
         )
 
-    def _normalise(self, graph_module: GraphModule, node: Node) -> str:
-        done = ""
-        for operand in node.all_input_nodes:
-            chain = trace(operand)
-            if not chain.nodes:
-                continue
-            new = write(graph_module, chain.root, chain.rearrangement, chain.nodes)
-            if new is not operand:
-                node.replace_input_with(operand, new)
-                done = f"shortened a chain in front of {node.name}"
-        return done
-
 
 def _op_name(node: Node) -> str:
     op = ops.op_of(node)
@@ -132,32 +119,18 @@ def _reads_model_input(node: Node) -> bool:
     return not arguments["nchw_input"] and chain.rearrangement == to_last
 
 
-def _ends(permute: Node) -> list[tuple[Node, Chain]]:
-    """The ops that read the chain through `permute`, with that chain."""
-    ends: list[tuple[Node, Chain]] = []
-    waiting = [permute]
-    while waiting:
-        link = waiting.pop()
-        for user in link.users:
-            if is_link(user):
-                waiting.append(user)
-            else:
-                ends.append((user, trace(link)))
-    return ends
-
-
-def _reason(chain: Chain, readers: tuple[Node, ...]) -> str:
-    """Why the data of `chain` has to move for its readers."""
+def _reason(chain: Chain, ends: list[Node]) -> str:
+    """Why the data of `chain` has to move for the ops that read it."""
     order = list(chain.rearrangement.order)
     factors = "x".join(map(str, chain.rearrangement.atoms))
-    names = ", ".join(dict.fromkeys(_op_name(r) or str(r.target) for r in readers))
-    if any(r.op == "output" for r in readers):
+    names = ", ".join(dict.fromkeys(_op_name(r) or str(r.target) for r in ends))
+    if any(r.op == "output" for r in ends):
         why = "the model returns this value in its own layout (NCHW)"
     elif chain.root.op == "placeholder":
         why = f"the model's input arrives in its own layout and {names} cannot read it in place"
-    elif any(is_op(r, "matmul", "softmax", "attention") for r in readers):
+    elif any(is_op(r, "matmul", "softmax", "attention") for r in ends):
         why = f"{names} needs whole matrices; fused attention reads most of them in place"
-    elif any(_op_name(r) == "" and not is_reshape(r) for r in readers):
+    elif any(_op_name(r) == "" and not is_reshape(r) for r in ends):
         why = f"{names} is not one of our ops and reads its own layout"
     else:
         why = f"{names} needs its rows in another order than {chain.root.name} writes them"

@@ -74,6 +74,30 @@ def write(
     return _link(graph_module, node, RESHAPE, wanted.result, origins)
 
 
+def normalise(graph_module: GraphModule, node: Node) -> bool:
+    """Write the chains that `node` reads in minimal form; whether that changed anything."""
+    done = False
+    for operand in node.all_input_nodes:
+        chain = trace(operand)
+        if not chain.nodes:
+            continue
+        new = write(graph_module, chain.root, chain.rearrangement, chain.nodes)
+        if new is not operand:
+            node.replace_input_with(operand, new)
+            done = True
+    return done
+
+
+def readers(node: Node) -> list[Node]:
+    """The ops that read `node`, directly or through reshapes and permutes."""
+    found: list[Node] = []
+    waiting = [node]
+    while waiting:
+        for user in waiting.pop().users:
+            (waiting if is_link(user) else found).append(user)
+    return found
+
+
 def _link(
     graph_module: GraphModule, x: Node, target: Any, numbers: Shape, origins: tuple[Node, ...]
 ) -> Node:

@@ -1,0 +1,132 @@
+"""attention-views: attention reads its operands where the projection wrote them.
+
+Before::
+
+    linear [N, T, C] -> slice -> reshape -> permute -> attention(q, view of the permuted copy)
+
+After::
+
+    linear [N, T, C] -> attention(q, view of the linear's own result)
+
+The chain is replayed on the numbers 0, 1, 2, ...: what arrives at the op is where in the
+source each element lies. If that is ``offset + sum(index * stride)``, the strides replace the
+chain and the copy is gone. Precondition: it is (a view of the whole chain, or of its nearer
+part; then the rest stays). Exact to the bit.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Node
+
+from efcompile import ops
+from efcompile.ops.attention import head_view
+from efcompile.passes.base import Match, Pass
+from efcompile.passes.rewriting import changed, is_op, is_reshape, replace, shape
+
+_OPERANDS = ("q", "k", "v")
+
+
+@dataclass(frozen=True)
+class AttentionViews(Pass):
+    """See the module's docstring."""
+
+    name: ClassVar[str] = "attention-views"
+    summary: ClassVar[str] = "attention reads q, k and v through strides instead of copies"
+
+    def match(self, graph_module: GraphModule) -> Iterator[Match]:
+        """Every operand of an attention that something moves first."""
+        for node in graph_module.graph.nodes:
+            if is_op(node, "attention"):
+                for operand in _OPERANDS:
+                    source = ops.arguments(node)[operand]
+                    if _is_move(source):
+                        yield Match(node, {operand: source})
+
+    def check(self, graph_module: GraphModule, match: Match) -> str | None:
+        """The operand's elements lie at even distances in some source."""
+        ((operand, moved),) = match.nodes.items()
+        if _best(match.anchor, operand) is None:
+            return f"{operand} comes through {moved.name}, which no strides can express: copied"
+        return None
+
+    def rewrite(self, graph_module: GraphModule, match: Match) -> str:
+        """Point the operand at the farthest source that a view can read."""
+        node = match.anchor
+        ((operand, _),) = match.nodes.items()
+        best = _best(node, operand)
+        assert best is not None
+        source, view, path = best
+        changes = {operand: source, f"{operand}_view": view}
+        new = changed(graph_module, node, node, (*reversed(path), node), **changes)
+        replace(node, new)
+        graph_module.graph.erase_node(node)
+        return f"{operand} of {new.name} reads {source.name} in place"
+
+
+def _is_move(node: Node) -> bool:
+    return is_reshape(node) or is_op(node, "permute", "slice", "expand")
+
+
+def _best(attention: Node, operand: str) -> tuple[Node, list[int], tuple[Node, ...]] | None:
+    """(source, view, nodes between, last first) of the farthest source that works."""
+    sizes, own = _sizes(attention, operand), ops.arguments(attention)[f"{operand}_view"]
+    found, path = None, []
+    node = ops.arguments(attention)[operand]
+    while _is_move(node):
+        path.append(node)
+        node = node.args[0]
+        view = _replayed(node, path, sizes, own)
+        if view is not None:
+            found = (node, view, tuple(path))
+    return found
+
+
+def _sizes(attention: Node, operand: str) -> tuple[int, ...]:
+    batch, heads, queries, keys, key_dim, value_dim = ops.arguments(attention)["sizes"]
+    return (
+        batch,
+        heads,
+        queries if operand == "q" else keys,
+        value_dim if operand == "v" else key_dim,
+    )
+
+
+def _replayed(
+    source: Node, path: list[Node], sizes: tuple[int, ...], own: list[int]
+) -> list[int] | None:
+    """The view of `source` that equals the op's `own` view of the end of `path` (given last
+    node first); None if there is none."""
+    where = torch.arange(source.meta["val"].numel()).reshape(shape(source))
+    for node in reversed(path):
+        where = _applied(node, where)
+    return _strides(head_view(where, sizes, own))
+
+
+def _applied(node: Node, where: Tensor) -> Tensor:
+    arguments = ops.arguments(node)
+    if is_reshape(node):
+        return where.reshape(shape(node))
+    if is_op(node, "permute"):
+        return where.permute(list(arguments["dims"]))
+    if is_op(node, "expand"):
+        return where.expand(shape(node))
+    start, end, step = arguments["start"], arguments["end"], arguments["step"]
+    picked = torch.arange(start, min(end, where.shape[arguments["dim"]]), step)
+    return where.index_select(arguments["dim"], picked)
+
+
+def _strides(where: Tensor) -> list[int] | None:
+    """(offset, strides) if the numbers in `where` are an affine function of their index."""
+    offset = int(where.flatten()[0])
+    strides, fitted = [], torch.full((), offset)
+    for dim, size in enumerate(where.shape):
+        step = int(where.select(dim, 1).flatten()[0]) - offset if size > 1 else 0
+        strides.append(step)
+        along = [1] * where.dim()
+        along[dim] = size
+        fitted = fitted + (torch.arange(size) * step).reshape(along)
+    return [offset, *strides] if torch.equal(fitted.expand_as(where), where) else None
