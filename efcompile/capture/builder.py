@@ -46,6 +46,12 @@ class Builder:
             self._constants[path] = node
         return self._constants[path]
 
+    def literal(self, value: Tensor) -> Node:
+        """The node of a tensor that the model makes out of nothing while it runs."""
+        node = self.constant(f"literal_{len(self._constants)}", value)
+        node.meta["custom"] = {"source": self.sources}
+        return node
+
     def value_of(self, node: object) -> Tensor | None:
         """The tensor behind a constant node; None for anything else."""
         if not isinstance(node, Node) or node.op != "get_attr":

@@ -72,6 +72,7 @@ def _rewrite(builder: Builder, node: Node, values: dict[Node, Any], aliases: Ali
     target = node.target
     if target is operator.getitem:
         source = args[0]
+        assert isinstance(args[1], int)
         values[node] = source[args[1]] if isinstance(source, list) else builder.emit(target, *args)
         return
     if not isinstance(target, OpOverload):
@@ -107,12 +108,31 @@ def _emit(builder: Builder, target: OpOverload, args: Any, kwargs: dict[str, Any
             f"{', '.join(builder.sources)} draws random numbers ({target}): "
             "a compiled model is deterministic"
         )
-    if torch._C._dispatch_has_kernel_for_dispatch_key(target.name(), "CompositeImplicitAutograd"):
+    if str(target).split(".")[1] in _FILLED or not any(
+        isinstance(x, Node) for x in pytree.tree_leaves((args, kwargs))
+    ):
+        return builder.literal(_created(target, args, kwargs))
+    name = target._schema.name
+    overload = f"{name}.{target._schema.overload_name}".removesuffix(".")
+    if torch._C._dispatch_has_kernel_for_dispatch_key(overload, "CompositeImplicitAutograd"):
         return _expand(builder, target, args, kwargs)
     value = builder.emit(target, *args, **kwargs)
     returns = target._schema.returns
     if len(returns) > 1 or "[]" in str(returns[0].type):
         return [builder.emit(operator.getitem, value, i) for i in range(len(value.meta["val"]))]
+    return value
+
+
+_FILLED = ("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full")
+"""Operators that read no more of their operand than its shape and type."""
+
+
+def _created(target: OpOverload, args: Any, kwargs: dict[str, Any]) -> Tensor:
+    """What an operation that reads no values creates (arange, zeros, ...)."""
+    real = map_arg((args, kwargs), lambda n: torch.zeros_like(n.meta["val"], device="cpu"))
+    value = target(*real[0], **real[1])
+    if not isinstance(value, Tensor):
+        raise CaptureError(f"{target} gives a {type(value).__name__}, not a tensor")
     return value
 
 

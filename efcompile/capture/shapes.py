@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
+from torch.utils import _pytree as pytree
 
 from efcompile.errors import CaptureError
 
@@ -35,8 +36,12 @@ def propagate(graph_module: GraphModule, example_inputs: Sequence[Tensor]) -> No
 
 
 def evaluate(target: Any, args: Sequence[Any], kwargs: dict[str, Any] | None = None) -> Any:
-    """``target(*args, **kwargs)`` on the meta values of the nodes among the arguments."""
-    return target(*map_arg(tuple(args), _value), **map_arg(dict(kwargs or {}), _value))
+    """``target(*args, **kwargs)`` on the meta values of the nodes among the arguments.
+
+    Results count as contiguous: in a graph of reshapes and permutes strides mean nothing.
+    """
+    result = target(*map_arg(tuple(args), _value), **map_arg(dict(kwargs or {}), _value))
+    return pytree.tree_map_only(Tensor, as_meta, result)
 
 
 def as_meta(value: Tensor) -> Tensor:

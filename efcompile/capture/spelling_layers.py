@@ -111,9 +111,9 @@ def avg_pool2d(b: Builder, call: Call) -> Any:
     x, kernel = call["self"], _pair(call["kernel_size"])
     padding = _pair(call["padding"])
     divisor = call["divisor_override"]
-    if len(shape_of(x)) == 4 and kernel == list(shape_of(x)[2:]):
-        if padding == [0, 0] and divisor is None:
-            return b.emit(aten.mean.dim, x, [2, 3], True)
+    whole = len(shape_of(x)) == 4 and kernel == list(shape_of(x)[2:])
+    if whole and padding == [0, 0] and divisor is None:
+        return b.emit(aten.mean.dim, x, [2, 3], True)
     stride = _pair(call["stride"]) if call["stride"] else kernel
     return b.emit(
         aten.avg_pool2d.default, x, kernel, stride, padding, call["ceil_mode"],

@@ -202,7 +202,9 @@ def nothing(b: Builder, call: Call) -> Any:
 def convert(b: Builder, call: Call) -> Any:
     """A change of device or layout is nothing here; a change of type stays."""
     x = next(iter(call.named.values()))
-    dtype = call.result.dtype
+    like = call.named.get("other")
+    dtype = call.named.get("dtype") if like is None else dtype_of(like)
+    dtype = dtype or dtype_of(x)
     return x if dtype == dtype_of(x) else b.emit(aten.to.dtype, x, dtype)
 
 

@@ -114,7 +114,7 @@ def _trace_fallback(
     try:
         with fx_traceback.preserve_node_meta():
             traced = tracer(*inputs)
-    except Exception as error:
+    except Exception:
         raise CaptureError(
             f"{type(model).__name__} cannot be captured as a static graph: {first_line(refusal)}"
             f"{place}. {_ADVICE}"
