@@ -15,9 +15,11 @@ from efcompile.models.checkpoint_file import read_state_dict
 from efcompile.models.official_keys import recognise, translate
 
 _SHOWN = 4  # examples of each kind of difference in an error message
-_RESOLUTION_DEPENDENT = ("attention_biases", "attention_bias_idxs")
-_HEADS = ("head.", "head_dist.")
 _COUNTER = "num_batches_tracked"  # only training reads it, and old files lack it
+_INDEX = "attention_bias_idxs"
+_NO_WEIGHTS = (_COUNTER, _INDEX)
+_RESOLUTION_DEPENDENT = ("attention_biases", _INDEX)
+_HEADS = ("head.", "head_dist.")
 
 
 def load_checkpoint(model: nn.Module, path: str | PathLike[str]) -> None:
@@ -98,9 +100,8 @@ def _equal(left: Tensor, right: Tensor) -> bool:
 
 def _advice(difference: _Difference, state: Mapping[str, Tensor]) -> list[str]:
     """What the difference probably means, and what to do about it."""
-    sized = [entry.partition(" ")[0] for entry in difference.misshapen] + [
-        *difference.contradicting
-    ]
+    misshapen = [entry.partition(" ")[0] for entry in difference.misshapen]
+    sized = [*misshapen, *difference.contradicting]
     tables = [key for key in sized if key.endswith(_RESOLUTION_DEPENDENT)]
     heads = [key for key in sized if key.startswith(_HEADS)]
     if difference.missing or difference.unexpected or len(tables) + len(heads) < len(sized):
@@ -118,12 +119,13 @@ def _advice(difference: _Difference, state: Mapping[str, Tensor]) -> list[str]:
 
 def _zoo_name(state: Mapping[str, Tensor]) -> str | None:
     """The zoo model whose weights these are at the usual resolution and classes, if any."""
-    shapes = {key: tensor.shape for key, tensor in state.items() if not key.endswith(_COUNTER)}
+    shapes = _weight_shapes(state)
     for name in zoo.names():
         with torch.device("meta"):
-            wanted = zoo.create(name).state_dict()
-        if all(
-            shapes.get(key) == t.shape for key, t in wanted.items() if not key.endswith(_COUNTER)
-        ):
-            return name
+            if _weight_shapes(zoo.create(name).state_dict()) == shapes:
+                return name
     return None
+
+
+def _weight_shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {key: tensor.shape for key, tensor in state.items() if not key.endswith(_NO_WEIGHTS)}

@@ -136,6 +136,13 @@ def test_another_architecture_is_named(official: bool, write: Callable[[object],
     assert ("(the authors' EfficientFormer V2 checkpoint)" in said) == official
 
 
+def test_left_over_weights_are_not_another_architecture(write: Callable[[object], Path]) -> None:
+    model = create("efficientformer_l1")
+    said = _message(model, write(model.state_dict() | {"extra": torch.ones(1)}))
+    assert "1 unexpected: extra\n" in said
+    assert "efficientformer_l1" not in said
+
+
 def test_another_resolution(write: Callable[[object], Path]) -> None:
     said = _message(
         create("efficientformerv2_s0", resolution=160),

@@ -4,14 +4,7 @@ import pytest
 import torch
 
 from efcompile.errors import InputError
-from efcompile.models.efficientformer import (
-    HEADS,
-    KEY_DIM,
-    VALUE_DIM,
-    Attention,
-    PoolMixer,
-    efficientformer_l1,
-)
+from efcompile.models.efficientformer import PoolMixer, efficientformer_l1
 from efcompile.models.randomize import randomize
 from efcompile.models.zoo import create
 from tests.models.parity import assert_twins, relative_error
@@ -31,37 +24,6 @@ def test_parameter_count(name: str, count: int) -> None:
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parity_with_timm(name: str, timm: ModuleType) -> None:
     assert_twins(create(name), timm.create_model(name), 224)
-
-
-@torch.no_grad()
-def test_attention_by_its_formula() -> None:
-    side, channels = 3, 20
-    attention = randomize(Attention(channels, side), seed=1)
-    tokens = torch.randn(2, side * side, channels)
-    width = 2 * KEY_DIM + VALUE_DIM
-    qkv = attention.qkv(tokens)
-    mixed = []
-    for head in range(HEADS):
-        q, k, v = qkv[..., head * width : (head + 1) * width].split(
-            [KEY_DIM, KEY_DIM, VALUE_DIM], -1
-        )
-        bias = torch.empty(side**2, side**2)
-        for i in range(side**2):
-            for j in range(side**2):
-                dy, dx = abs(i // side - j // side), abs(i % side - j % side)
-                bias[i, j] = attention.attention_biases[head, dy * side + dx]
-        mixed.append((q @ k.mT / KEY_DIM**0.5 + bias).softmax(-1) @ v)
-    expected = attention.proj(torch.cat(mixed, -1))
-    assert relative_error(attention(tokens), expected) < 1e-5
-
-
-def test_attention_follows_its_bias_table() -> None:
-    attention = randomize(Attention(16, 3)).eval()
-    tokens = torch.randn(1, 9, 16)
-    with torch.no_grad():
-        before = attention(tokens)
-        attention.attention_biases.mul_(-1)
-        assert relative_error(attention(tokens), before) > 1e-2
 
 
 def test_pool_mixer_averages_only_what_is_there() -> None:
