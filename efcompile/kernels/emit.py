@@ -176,6 +176,16 @@ def select(condition: Expr, yes: Expr, no: Expr) -> Expr:
     return tirx.Select(condition, yes, no)
 
 
+def maximum(a: Expr, b: Expr) -> Expr:
+    """The larger, NaN if either is NaN."""
+    return tirx.call_llvm_pure_intrin(a.ty, "llvm.maximum", a, b)
+
+
+def minimum(a: Expr, b: Expr) -> Expr:
+    """The smaller, NaN if either is NaN."""
+    return tirx.call_llvm_pure_intrin(a.ty, "llvm.minimum", a, b)
+
+
 def _sum(a: Expr, b: Expr) -> Expr:
     if isinstance(a, int) and a == 0:
         return b

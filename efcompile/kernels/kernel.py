@@ -48,6 +48,19 @@ class OpCall:
         value = self.args.get(name)
         return value.value if isinstance(value, Operand) else None
 
+    def argument(self, name: str) -> str | Array:
+        """What `Kernel.pack` lists for tensor `name`: its packed value if it is a constant."""
+        value = self.constant(name)
+        return name if value is None else contiguous(value)
+
+    def not_float32(self) -> str | None:
+        """Why this call is not all float32, or None if it is."""
+        for name, value in [*self.args.items(), ("result", self.out)]:
+            for operand in value if isinstance(value, list) else [value]:
+                if isinstance(operand, Operand) and operand.dtype != "float32":
+                    return f"{name} is {operand.dtype}, this kernel is for float32"
+        return None
+
 
 @dataclass(frozen=True)
 class Built:

@@ -1,0 +1,65 @@
+"""Vector loops over contiguous elements, for kernels that are bound by memory."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from efcompile.kernels.emit import Emitter, Expr
+from efcompile.kernels.tile import Span, vector_widths
+from efcompile.targets.target import Target
+
+Body = Callable[[Expr, int], None]
+"""``body(index, lanes)`` handles the `lanes` elements from `index`."""
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """`lanes` per vector, `vectors` per loop iteration, and `task_blocks` such iterations
+    (of contiguous elements) per task."""
+
+    lanes: int
+    vectors: int
+    task_blocks: int
+
+    @property
+    def block(self) -> int:
+        """Elements per loop iteration."""
+        return self.lanes * self.vectors
+
+    def parts(self, size: int) -> int:
+        """Tasks that `size` contiguous elements are cut into."""
+        return max(1, -(-(size // self.block) // self.task_blocks))
+
+
+def default_knobs(target: Target) -> Knobs:
+    """Four vectors an iteration; tasks of a quarter of the L1 cache."""
+    block = 4 * target.lanes
+    return Knobs(target.lanes, 4, max(1, target.l1_bytes // 16 // block))
+
+
+def sweep(e: Emitter, size: int, knobs: Knobs, span: Span, body: Body) -> None:
+    """`body` over the blocks of `span` out of `size` elements, and their remainder."""
+    block = knobs.block
+    if size >= block:
+        with e.loop(span.count, "block") as i:
+            start = e.let((i + span.first) * block, "start")
+            for v in range(knobs.vectors):
+                body(start + v * knobs.lanes, knobs.lanes)
+    if size % block == 0:
+        return
+
+    def remainder() -> None:
+        start = size - size % block
+        for lanes in vector_widths(size % block, knobs.lanes):
+            body(start, lanes)
+            start += lanes
+
+    if span.tail is True:
+        remainder()
+    else:
+        with e.when(span.tail):
+            remainder()
+
+
+def sweep_all(e: Emitter, size: int, knobs: Knobs, body: Body) -> None:
+    """`body` over all of `size` contiguous elements."""
+    sweep(e, size, knobs, Span.whole(size, knobs.block), body)
