@@ -1,0 +1,176 @@
+"""The pointwise MLP: both products of a block of rows in one go, its hidden rows in the cache."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from efcompile.kernels.activations import CHEAP, VECTOR
+from efcompile.kernels.emit import Emitter, Expr, View, int32
+from efcompile.kernels.kernel import Array, Built, Kernel, OpCall, contiguous
+from efcompile.kernels.reference import te_activation, te_function
+from efcompile.kernels.tile import (
+    Segment,
+    Span,
+    Tile,
+    choose_tile,
+    gemm,
+    pack_panels,
+    store_epilogue,
+)
+from efcompile.targets.target import Target
+from efcompile.tvm_api import te
+
+
+@dataclass(frozen=True)
+class Shape:
+    """``act(x[m, k] @ w1[h, k].T + b1) @ w2[n, h].T + b2 + residual[m, n]``."""
+
+    m: int
+    n: int
+    k: int
+    h: int
+    bias1: bool
+    bias2: bool
+    residual: bool
+    act: str
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """The tiles of the two products, and the rows of a block, which is a task."""
+
+    up: Tile
+    down: Tile
+    rows: int
+
+
+def shape_of(call: OpCall) -> Shape | str:
+    """The shape of an `mlp` call, or why it is not one for this kernel."""
+    x, weight1, weight2 = (call.operand(name) for name in ("x", "weight1", "weight2"))
+    for name in ("weight1", "weight2", "bias1", "bias2"):
+        if call.args[name] is not None and call.constant(name) is None:
+            return f"{name} is not a constant"
+    if call.args["act"] not in VECTOR:
+        return f"no vector code for the activation {call.args['act']}"
+    residual = call.args["residual"]
+    if residual is not None and residual.shape != call.out.shape:
+        return "the residual is broadcast"
+    return Shape(
+        prod(x.shape[:-1]),
+        weight2.shape[0],
+        weight1.shape[1],
+        weight1.shape[0],
+        call.args["bias1"] is not None,
+        call.args["bias2"] is not None,
+        residual is not None,
+        call.args["act"],
+    )
+
+
+def plain(shape: Shape) -> Any:
+    """The algorithm, naively: x, weight1, [bias1], weight2, [bias2], [residual] -> [m, n]."""
+    x = te.placeholder((shape.m, shape.k), name="x")
+    operands = [x]
+
+    def linear(source: Any, n: int, k: int, bias: bool, name: str) -> Any:
+        weight = te.placeholder((n, k), name=f"{name}_weight")
+        operands.append(weight)
+        axis = te.reduce_axis((0, k), name="kk")
+        y = te.compute((shape.m, n), lambda i, j: te.sum(source[i, axis] * weight[j, axis], axis))
+        if not bias:
+            return y
+        shift = te.placeholder((n,), name=f"{name}_bias")
+        operands.append(shift)
+        return te.compute((shape.m, n), lambda i, j: y[i, j] + shift[j])
+
+    hidden = linear(x, shape.h, shape.k, shape.bias1, "up")
+    result = linear(te_activation(hidden, shape.act), shape.n, shape.h, shape.bias2, "down")
+    if shape.residual:
+        residual = te.placeholder((shape.m, shape.n), name="residual")
+        operands.append(residual)
+        summed = result
+        result = te.compute((shape.m, shape.n), lambda i, j: summed[i, j] + residual[i, j])
+    return te_function([*operands, result])
+
+
+def block_rows(shape: Shape, target: Target) -> int:
+    """Rows of a block: as many as keep the hidden block in half of L1 while both weights stay in
+    L2, else (every block streams the weights from memory) in half of L2; fewer if that
+    would leave a core without work, and rather a divisor of m than not."""
+    weights = 4 * shape.h * (shape.k + shape.n)
+    streams = weights > target.l2_bytes // 2
+    budget = target.l2_bytes // 2 if streams else target.l1_bytes // 2
+    most = max(16, budget // (4 * shape.h))
+    # A stream of weights costs more than an idle core unless the blocks stay tall.
+    shares = -(-shape.m // target.cores)
+    most = min(most, max(shares, 24 if streams else 8), shape.m)
+    divisors = [rows for rows in range(1, most + 1) if shape.m % rows == 0]
+    return divisors[-1] if 2 * divisors[-1] > most else most
+
+
+def default_knobs(shape: Shape, target: Target) -> Knobs:
+    """Blocks by `block_rows`, and the tiles that fit them best."""
+    rows = block_rows(shape, target)
+    return Knobs(choose_tile(rows, shape.h, target), choose_tile(rows, shape.n, target), rows)
+
+
+def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
+    """x, weight1's panels, bias1, weight2's panels, bias2, residual."""
+    operands: list[str | Array] = ["x"]
+    for weight_name, bias_name, tile in (
+        ("weight1", "bias1", knobs.up),
+        ("weight2", "bias2", knobs.down),
+    ):
+        weight, bias = call.constant(weight_name), call.constant(bias_name)
+        assert weight is not None
+        operands.append(pack_panels(weight, tile.panel))
+        if bias is not None:
+            operands.append(contiguous(bias))
+    if shape.residual:
+        operands.append("residual")
+    return operands
+
+
+def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
+    """Pointers: x, packed weight1, [bias1], packed weight2, [bias2], [residual], out."""
+    e = Emitter()
+    x, weight1 = e.pointer("x"), e.pointer("weight1")
+    bias1 = e.pointer("bias1") if shape.bias1 else None
+    weight2 = e.pointer("weight2")
+    bias2 = e.pointer("bias2") if shape.bias2 else None
+    residual = e.pointer("residual") if shape.residual else None
+    out, scratch = e.pointer("out"), e.pointer("scratch")
+    begin, end = e.integer("begin"), e.integer("end")
+
+    up, down = knobs.up, knobs.down
+    staged = shape.act not in CHEAP
+    stage_floats = up.rows * up.panel if staged else 0
+    hidden = scratch.at(stage_floats)
+
+    def product(tile: Tile, a: View, rows: int, n: int, k: int, w: View, b: View | None,
+                target_rows: View, act: str, rest: View | None) -> None:  # fmt: skip
+        sink = store_epilogue(target_rows, n, act, rest)
+        row_tiles, panels = Span.whole(rows, tile.rows), Span.whole(n, tile.panel)
+        stage = scratch if act not in CHEAP else None
+        gemm(e, tile, n, rows, row_tiles, panels, [Segment(a, k, k)], w, b, sink, stage)
+
+    def block(first: Expr, rows: int) -> None:
+        source, result = x.at(e.let(first * shape.k)), e.let(first * shape.n)
+        rest = None if residual is None else residual.at(result)
+        product(up, source, rows, shape.h, shape.k, weight1, bias1, hidden, shape.act, None)
+        product(down, hidden, rows, shape.n, shape.h, weight2, bias2, out.at(result), "none", rest)
+
+    whole, tail = shape.m // knobs.rows, shape.m % knobs.rows
+    with e.loop(end - begin, "task", begin) as task:
+        if tail == 0:
+            block(task * knobs.rows, knobs.rows)
+        else:
+            with e.when(task < int32(whole)):
+                block(task * knobs.rows, knobs.rows)
+            with e.when(task == int32(whole)):
+                block(int32(whole * knobs.rows), tail)
+    scratch_floats = stage_floats + knobs.rows * shape.h
+    return Built(e.finish(symbol), 4 * scratch_floats, whole + (tail > 0))
+
+
+KERNEL = Kernel("mlp", "mlp", shape_of, plain, default_knobs, pack, build)

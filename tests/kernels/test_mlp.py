@@ -1,0 +1,57 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from efcompile.kernels.mlp import KERNEL, Shape, block_rows
+from tests.kernels.harness import HOST, check, op_call
+
+CONSTANTS = ("weight1", "bias1", "weight2", "bias2")
+
+
+def mlp_args(tokens: int = 23, act: str = "relu", **options: Any) -> dict[str, Any]:
+    torch.manual_seed(0)
+    return {
+        "x": torch.randn(2, tokens, 20),
+        "weight1": torch.randn(53, 20),
+        "bias1": torch.randn(53),
+        "weight2": torch.randn(27, 53),
+        "bias2": torch.randn(27),
+        "residual": torch.randn(2, tokens, 27),
+        "act": act,
+    } | options
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"act": "gelu"},
+        {"bias1": None, "bias2": None, "residual": None},
+        {"tokens": 79, "weight1": torch.randn(400, 20), "bias1": torch.randn(400),
+         "weight2": torch.randn(27, 400)},
+    ],
+)  # fmt: skip
+def test_matches_reference(args: dict[str, Any]) -> None:
+    operands = ("x", *CONSTANTS, "residual")
+    check(KERNEL, constants=CONSTANTS, plain_operands=operands, **mlp_args(**args))
+
+
+def test_blocks_are_tall_when_the_weights_outgrow_the_cache() -> None:
+    light = Shape(3136, 48, 48, 192, True, True, True, "gelu")
+    heavy = replace(light, m=784, n=448, k=448, h=1792)
+    host = replace(HOST, cores=2, l1_bytes=1 << 15, l2_bytes=1 << 20)
+    assert 4 * light.h * block_rows(light, host) <= host.l1_bytes // 2
+    assert block_rows(heavy, host) > 2 * block_rows(light, host)
+
+
+@pytest.mark.parametrize(
+    ("constants", "change", "word"),
+    [
+        (("weight1",), {}, "weight2"),
+        (CONSTANTS, {"residual": torch.randn(27)}, "broadcast"),
+    ],
+)
+def test_refuses(constants: tuple[str, ...], change: dict[str, Any], word: str) -> None:
+    reason = KERNEL.shape_of(op_call("mlp", constants=constants, **(mlp_args() | change)))
+    assert isinstance(reason, str) and word in reason
