@@ -49,9 +49,9 @@ def copy_span(e: Emitter, out: View, source: View, count: int, span: Span, lanes
     """The part `span` (in units of ``GROUP * lanes`` elements) of a run of `count`."""
 
     def move(at: Expr, size: int) -> None:
-        pieces = _pieces(size, lanes)
-        values = [e.let(e.load(source, at + start, width)) for start, width in pieces]
-        for (start, width), value in zip(pieces, values, strict=True):
+        parts = pieces(size, lanes)
+        values = [e.let(e.load(source, at + start, width)) for start, width in parts]
+        for (start, width), value in zip(parts, values, strict=True):
             e.store(out, at + start, value, width)
 
     over_span(e, count, GROUP * lanes, span, move)
@@ -66,13 +66,13 @@ def fill_span(e: Emitter, out: View, value: Expr, count: int, span: Span, lanes:
     """The part `span` (in units of ``GROUP * lanes`` elements) of `count` equal elements."""
 
     def move(at: Expr, size: int) -> None:
-        for start, width in _pieces(size, lanes):
+        for start, width in pieces(size, lanes):
             e.store(out, at + start, splat(value, width), width)
 
     over_span(e, count, GROUP * lanes, span, move)
 
 
-def _pieces(size: int, lanes: int) -> list[tuple[int, int]]:
+def pieces(size: int, lanes: int) -> list[tuple[int, int]]:
     """(start, width) of the vectors that cover `size` elements."""
     widths = vector_widths(size, lanes)
     return [(sum(widths[:i]), width) for i, width in enumerate(widths)]

@@ -76,7 +76,9 @@ def run_built(
     pointers = [*(a.ctypes.data for a in [*arrays, out]), _aligned(scratch, guard)]
     edges = np.linspace(0, built.tasks, pieces + 1).astype(int)
     for begin, end in reversed(list(zip(edges[:-1], edges[1:], strict=True))):
-        function(*(ctypes.c_void_p(p) for p in pointers), ctypes.c_int32(begin), ctypes.c_int32(end))
+        function(
+            *(ctypes.c_void_p(p) for p in pointers), ctypes.c_int32(begin), ctypes.c_int32(end)
+        )
     assert (scratch[built.scratch_bytes + guard :] == 0xA5).all(), "wrote past its scratch"
     return out
 
@@ -125,6 +127,7 @@ def run_plain(kernel: Kernel, call: OpCall, operands: Sequence[torch.Tensor]) ->
 
 def check(
     kernel: Kernel,
+    /,
     constants: Sequence[str] = (),
     plain_operands: Sequence[str] | None = None,
     tolerance: float = 1e-5,
