@@ -10,9 +10,10 @@ After::
     attention(q, kT, v, bias', mix1, mix2) [B, Q, H D] -> reshape -> permute -> y
 
 Formula: linear steps before the softmax collect into ``mix1 (scale q k^T) + bias'``: a bias
-before mix1 becomes mix1 @ bias, mix1's own bias is added, all constants. The permute behind
-meets the model's own and vanishes. Operands are read as they are, kT through swapped strides;
-attention-views then looks through their permutes. Rank 3 is one head.
+before mix1 becomes mix1 @ bias, mix1's own bias is added, all constants. Operands are read as
+they are, kT through swapped strides; attention-views then looks through their permutes. Rank 3
+is one head.  This pass stands before cancel-reshapes, so that the permute behind the op meets
+the model's own there and both vanish.
 
 Preconditions: every step between has one reader; biases and mixes are constants.
 """
@@ -26,7 +27,6 @@ from torch.fx import GraphModule, Node
 from efcompile import ops
 from efcompile.passes.attention_logits import Logits, Mix, read_logits, read_mix
 from efcompile.passes.base import Match, Pass, add_constant
-from efcompile.passes.chains import normalise, readers
 from efcompile.passes.legalise_rules.attention import contiguous_view
 from efcompile.passes.rewriting import emit, emit_reshape, has_one_user, is_op, replace, shape
 
@@ -64,18 +64,14 @@ class FuseAttention(Pass):
         return None
 
     def rewrite(self, graph_module: GraphModule, match: Match) -> str:
-        """Emit the op and the permute back; shorten what reads it."""
+        """Emit the op and the permute back."""
         product, softmax = match.anchor, match.nodes["softmax"]
         logits = read_logits(graph_module, ops.arguments(softmax)["x"])
         assert isinstance(logits, Logits)
         _, mix = _softmax(graph_module, product)
         mixed = mix.nodes if mix else ()
         origins = (logits.product, *logits.nodes, softmax, *mixed, product)
-        y = _emit(graph_module, product, logits, mix, origins)
-        ends = readers(product)
-        replace(product, y)
-        for end in ends:
-            normalise(graph_module, end)
+        replace(product, _emit(graph_module, product, logits, mix, origins))
         return f"attention around {softmax.name}"
 
 
