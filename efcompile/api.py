@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from efcompile.passes.base import Pass
     from efcompile.passes.manager import Stage
 
-TOLERANCE = 1e-4
-"""Largest accepted max|y - eager| / max|eager| of a compiled model, in fp32."""
-
-
 @dataclass(frozen=True)
 class History:
     """What `optimize` did: every stage with its record, capture's notes, and the relative
@@ -117,7 +113,7 @@ def optimize(
     the pipeline, `disable` leaves out passes by name, `hook` sees every stage.  The bundle is
     written into `out`, or kept in a temporary folder until `save`.  Where the target runs here
     the result is compared with eager PyTorch on two inputs; `ParityError` if it differs by more
-    than `TOLERANCE`.  See `efcompile.errors` for what else it raises.
+    than `efcompile.bundle.sample.TOLERANCE`.  See `efcompile.errors` for what else it raises.
     """
     # The compiler imports TVM, which loading and running a bundle does not need.
     from efcompile.capture import name_of
@@ -170,11 +166,11 @@ def _parity(
     for inputs in (examples, fresh):
         got = library.run(_arrays(inputs))
         worst = max(worst, sample.relative_error(got, _arrays(reference(inputs))))
-    if not worst <= TOLERANCE:
+    if not worst <= sample.TOLERANCE:
         raise ParityError(
             f"{compiled.bundle.manifest.model} compiled for {compiled.bundle.manifest.target.name} "
             f"differs from eager PyTorch by {worst:.2e} of the output's scale (limit "
-            f"{TOLERANCE:.0e}); nothing was wrong after any pass, so a kernel is: please report it"
+            f"{sample.TOLERANCE:.0e}); nothing was wrong after any pass, so a kernel is: please report it"
         )
     return worst
 

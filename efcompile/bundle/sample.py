@@ -15,6 +15,9 @@ from efcompile.bundle.load import Bundle
 
 NAME = "sample.safetensors"
 
+TOLERANCE = 1e-4
+"""Largest accepted max|y - eager| / max|eager| of a compiled model, in fp32."""
+
 Array = NDArray[Any]
 
 

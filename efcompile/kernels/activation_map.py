@@ -63,4 +63,4 @@ def build(symbol: str, shape: Shape, target: Target, knobs: sweep.Knobs) -> Buil
     return Built(e.finish(symbol), 0, tasks)
 
 
-KERNEL = Kernel("activation-map", "activation", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel("activation_map", "activation", shape_of, plain, default_knobs, pack, build)

@@ -2,10 +2,45 @@
 
 from functools import cache
 
-from efcompile.kernels import gemm
+from efcompile.kernels import (
+    activation_map,
+    affine,
+    binary,
+    concat,
+    conv_direct,
+    conv_grouped,
+    depthwise,
+    ffn,
+    gather,
+    gemm,
+    mlp,
+    pad,
+    pool,
+    scalar_map,
+    strided_copy,
+)
 from efcompile.kernels.kernel import Kernel, OpCall
 
-KERNELS: tuple[Kernel, ...] = (gemm.KERNEL,)
+KERNELS: tuple[Kernel, ...] = (
+    depthwise.KERNEL,
+    conv_direct.KERNEL,
+    conv_grouped.KERNEL,
+    gemm.KERNEL,
+    mlp.KERNEL,
+    ffn.KERNEL,
+    activation_map.KERNEL,
+    affine.KERNEL,
+    binary.KERNEL,
+    scalar_map.KERNEL,
+    strided_copy.PERMUTE,
+    strided_copy.SLICE,
+    strided_copy.EXPAND,
+    concat.KERNEL,
+    gather.KERNEL,
+    pad.KERNEL,
+    pool.AVG,
+    pool.MAX,
+)
 """All kernels.  For one op the first that does not refuse a call is taken."""
 
 

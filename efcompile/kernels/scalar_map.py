@@ -62,4 +62,4 @@ def build(symbol: str, shape: Shape, target: Target, knobs: sweep.Knobs) -> Buil
     return Built(e.finish(symbol), 0, tasks)
 
 
-KERNEL = Kernel("scalar-map", "scalar", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel("scalar_map", "scalar", shape_of, plain, default_knobs, pack, build)

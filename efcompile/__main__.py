@@ -1,0 +1,5 @@
+"""``python -m efcompile``."""
+
+from efcompile.cli.main import run
+
+run()

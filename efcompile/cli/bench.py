@@ -1,0 +1,71 @@
+"""``efcompile bench``: run a bundle on a device, check it, and say what it costs."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from efcompile.cli.console import err, ms, out, print_json
+from efcompile.devices.measurement import Measurement
+
+
+def bench(
+    bundle: Annotated[Path, typer.Argument(help="The directory that `optimize` printed")],
+    device: Annotated[str, typer.Option(help="local or qemu")] = "local",
+    threads: Annotated[int, typer.Option("--threads", "--num-threads", min=1)] = 1,
+    warmup: Annotated[int, typer.Option(min=0, help="Untimed runs first (local)")] = 5,
+    iterations: Annotated[int, typer.Option(min=1, help="Timed runs (local)")] = 50,
+    json: Annotated[bool, typer.Option("--json", help="Machine-readable output")] = False,
+) -> None:
+    """Measure BUNDLE, and compare it with eager PyTorch on the sample it carries.
+
+    On `local` the latency; on `qemu` the instructions of one inference by class, counted under
+    emulation (exact with one thread; no times).  Exits non-zero if the outputs are wrong.
+    """
+    from efcompile.bundle import sample
+    from efcompile.bundle.load import load_bundle
+    from efcompile.devices.local import Local
+    from efcompile.devices.registry import get_device
+    from efcompile.errors import ParityError
+
+    loaded = load_bundle(bundle)
+    chosen = get_device(device)
+    if isinstance(chosen, Local):
+        chosen = Local(warmup=warmup, iterations=iterations)
+    err.print(f"{loaded.manifest.model} for {loaded.manifest.target.name} on {chosen.name}")
+    with err.status("checking against the sample"):
+        inputs, wanted = sample.read(loaded)
+        error = sample.relative_error(chosen.run(loaded, inputs, threads=threads), wanted)
+    if not error <= sample.TOLERANCE:
+        raise ParityError(
+            f"{bundle} differs from eager PyTorch by {error:.2e} of the output's scale on "
+            f"{chosen.name} (limit {sample.TOLERANCE:.0e})"
+        )
+    with err.status("measuring"):
+        measured = chosen.measure(loaded, inputs, threads=threads)
+    if json:
+        figures: dict[str, Any] = {name: asdict(m) for name, m in measured.items()}
+        print_json({"bundle": str(bundle), "relative_error": error, "measurements": figures})
+        return
+    out.print(f"parity with eager PyTorch: {error:.1e} of the output's scale")
+    out.print(_table(measured))
+
+
+def _table(measured: "dict[str, Measurement] | Any") -> Table:
+    first = next(iter(measured.values()))
+    title = f"{first.kind} on {first.device}, {first.threads} thread(s), {first.date}"
+    if first.unit == "ns":
+        table = Table("figure", "median", "quartiles", "samples", title=title)
+        for name, m in measured.items():
+            quartiles = f"{ms(m.spread[0])} .. {ms(m.spread[1])}"
+            table.add_row(name, ms(m.value), quartiles, str(m.samples))
+        return table
+    total = measured["instructions"].value
+    table = Table("class", "instructions", "share", title=title)
+    for name, m in measured.items():
+        table.add_row(name, f"{m.value:,.0f}", f"{m.value / total:.1%}")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    return table

@@ -1,0 +1,44 @@
+"""``efcompile devices``: where bundles can run, and what this machine compiles for."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from efcompile.cli.console import out, print_json
+from efcompile.devices.registry import DEVICES
+from efcompile.targets.aliases import ALIASES
+from efcompile.targets.resolve import resolve
+
+
+def devices(
+    json: Annotated[bool, typer.Option("--json", help="Machine-readable output")] = False,
+) -> None:
+    """List devices (and why one is not available) and the targets to compile for."""
+    states = {device.name: device.unavailable() for device in DEVICES}
+    targets = [resolve(alias) for alias in ALIASES]
+    if json:
+        print_json(
+            {
+                "devices": [
+                    {"name": d.name, "summary": d.summary, "unavailable": states[d.name]}
+                    for d in DEVICES
+                ],
+                "targets": [
+                    {"alias": alias, "triple": t.triple, "cpu": t.cpu, "features": t.features}
+                    for alias, t in zip(ALIASES, targets, strict=True)
+                ],
+            }
+        )
+        return
+    table = Table("device", "state", "what it does", title="Devices")
+    for device in DEVICES:
+        state = states[device.name]
+        table.add_row(device.name, "[green]ready[/]" if state is None else state, device.summary)
+    out.print(table)
+    known = Table("target", "triple", "cpu", "vectors", "runs on", title="Targets")
+    for alias, target in zip(ALIASES, targets, strict=True):
+        hosts = [d.name for d in DEVICES if states[d.name] is None and not d.refuses(target)]
+        vectors = f"{target.registers} x {target.vector_bits} bit"
+        known.add_row(alias, target.triple, target.cpu, vectors, ", ".join(hosts) or "-")
+    out.print(known)

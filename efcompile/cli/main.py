@@ -1,0 +1,31 @@
+"""The command line: one file per verb, errors as one line on stderr."""
+
+import sys
+
+import typer
+
+from efcompile.cli import bench, devices, optimize, passes
+from efcompile.cli.console import err
+from efcompile.errors import EfcompileError
+
+app = typer.Typer(
+    name="efcompile",
+    help="Fused, verified, shippable code from PyTorch vision models.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("optimize")(optimize.optimize)
+app.command("bench")(bench.bench)
+app.command("passes")(passes.passes)
+app.command("devices")(devices.devices)
+
+
+def run() -> None:
+    """Run the command line; an error of ours becomes its message and exit code 1."""
+    try:
+        app()
+    except EfcompileError as error:
+        err.print(f"[bold red]error:[/] {type(error).__name__}: ", end="")
+        err.print(str(error), markup=False, soft_wrap=True)
+        sys.exit(1)
