@@ -15,7 +15,17 @@ from math import prod
 import numpy as np
 
 from efcompile.kernels.activations import VECTOR
-from efcompile.kernels.emit import Emitter, Expr, Register, View, float32, int32, lane, select, splat
+from efcompile.kernels.emit import (
+    Emitter,
+    Expr,
+    Register,
+    View,
+    float32,
+    int32,
+    lane,
+    select,
+    splat,
+)
 from efcompile.kernels.kernel import Array
 from efcompile.targets.target import Target
 

@@ -1,0 +1,282 @@
+"""The FFN with a depthwise middle, in steps of output rows, its hidden rows in a ring.
+
+A step computes the hidden rows that its output rows need and no earlier step left behind
+(first product and activation), into a ring of rows in scratch; runs the depthwise stencil over
+the ring into a buffer of middle rows; and multiplies those into the result.  Hidden rows never
+leave the cache.  A step is a task; a range of tasks fills the ring anew at its first step and
+at every new image.  Hidden rows outside the image are zero, and the stencil leaves them out.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from efcompile.kernels.activations import CHEAP
+from efcompile.kernels.emit import Emitter, Expr, View, int32, select
+from efcompile.kernels.ffn_shape import CONSTANTS, Shape, plain, shape_of
+from efcompile.kernels.kernel import Array, Built, Kernel, OpCall, contiguous
+from efcompile.kernels.rows import gemm_rows, larger, smaller
+from efcompile.kernels.stencil import choose_pixels, pack_taps, stencil_row
+from efcompile.kernels.tile import (
+    Segment,
+    Sink,
+    Span,
+    Tile,
+    choose_tile,
+    pack_panels,
+    store_epilogue,
+)
+from efcompile.targets.target import Target
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """Tiles of the two products, `pixels` of the stencil's tile, output `rows` of a step."""
+
+    up: Tile
+    down: Tile
+    pixels: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class _Operands:
+    """The kernel's pointers, in the order of `build`."""
+
+    x: View
+    weight1: View
+    bias1: View | None
+    taps: View
+    taps_bias: View | None
+    weight2: View
+    bias2: View | None
+    residual: View | None
+    out: View
+
+
+def _ring_rows(shape: Shape, rows: int) -> int:
+    """Hidden rows under `rows` output rows."""
+    return min((rows - 1) * shape.down.stride + shape.down.kernel, shape.down.size)
+
+
+def _scratch_floats(shape: Shape, rows: int) -> tuple[int, int]:
+    """Sizes of the ring and of the middle rows."""
+    ring = _ring_rows(shape, rows) * shape.across.size * shape.c
+    return ring, rows * shape.across.out * shape.c
+
+
+def step_rows(shape: Shape, target: Target) -> int:
+    """Rows of a step: enough pixels to be worth a pass over the weights, so one row where they
+    lie in L1, about 28 pixels from L2, and from beyond it (where they would not stay in L2
+    anyway) what L2 holds, as long as every core has a step."""
+    weights = 4 * shape.c * (shape.k + shape.n)
+    enough, budget = -(-28 // shape.across.out), target.l2_bytes // 2
+    if weights <= target.l1_bytes:
+        enough = 1
+    elif weights > target.l2_bytes // 2:
+        enough, budget = shape.down.out, target.l2_bytes
+    rows = 1
+    most = min(enough, -(-shape.down.out * shape.batch // target.cores), shape.down.out)
+    while rows < most and 4 * sum(_scratch_floats(shape, rows + 1)) <= budget:
+        rows += 1
+    # Equal steps: 14 rows by at most 6 are 5, 5 and 4.
+    return -(-shape.down.out // -(-shape.down.out // rows))
+
+
+def _down_width(shape: Shape, rows: int) -> int:
+    """Pixels that the second product takes as one: the whole step where all steps are full."""
+    return shape.across.out * (rows if shape.down.out % rows == 0 else 1)
+
+
+def default_knobs(shape: Shape, target: Target) -> Knobs:
+    """Steps by `step_rows`, and the tiles that fit them best."""
+    rows = step_rows(shape, target)
+    return Knobs(
+        choose_tile(shape.across.size, shape.c, target),
+        choose_tile(_down_width(shape, rows), shape.n, target),
+        choose_pixels(shape.across, target.registers),
+        rows,
+    )
+
+
+def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
+    """x, the constants in the op's order (panels, taps as [kh, kw, C]), residual."""
+    operands: list[str | Array] = ["x"]
+    for name in CONSTANTS:
+        value = call.constant(name)
+        if value is None:
+            continue
+        if name == "depthwise":
+            operands.append(pack_taps(value))
+        elif name.startswith("weight"):
+            tile = knobs.up if name == "weight1" else knobs.down
+            operands.append(pack_panels(value, tile.panel))
+        else:
+            operands.append(contiguous(value))
+    if shape.residual:
+        operands.append("residual")
+    return operands
+
+
+def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
+    """Pointers: x, weight1, [bias1], depthwise, [its bias], weight2, [bias2], [residual], out."""
+    e = Emitter()
+
+    def optional(name: str, present: bool) -> View | None:
+        return e.pointer(name) if present else None
+
+    operands = _Operands(
+        e.pointer("x"),
+        e.pointer("weight1"),
+        optional("bias1", shape.bias1),
+        e.pointer("taps"),
+        optional("taps_bias", shape.depthwise_bias),
+        e.pointer("weight2"),
+        optional("bias2", shape.bias2),
+        optional("residual", shape.residual),
+        e.pointer("out"),
+    )
+    scratch = e.pointer("scratch")
+    begin, end = e.integer("begin"), e.integer("end")
+
+    stage_floats = max(knobs.up.rows * knobs.up.panel, knobs.pixels * target.lanes)
+    ring_floats, middle_floats = _scratch_floats(shape, knobs.rows)
+    ring, middle = scratch.at(stage_floats), scratch.at(stage_floats + ring_floats)
+    steps = -(-shape.down.out // knobs.rows)
+    with e.loop(end - begin, "task", begin) as task:
+        image, step = e.let(task // steps), e.let(task % steps)
+        first = e.let(step * knobs.rows)
+        rows = e.let(smaller(shape.down.out - first, knobs.rows))
+        fresh = (task == begin) | (step == int32(0))
+        _fill_ring(e, shape, knobs, operands, image, first, rows, fresh, ring, scratch)
+        _stencil(e, shape, knobs, operands, target.lanes, first, rows, ring, middle, scratch)
+        _project(e, shape, knobs, operands, image, first, rows, middle)
+    floats = stage_floats + ring_floats + middle_floats
+    return Built(e.finish(symbol), 4 * floats, shape.batch * steps)
+
+
+def _slot(shape: Shape, knobs: Knobs, row: Expr) -> Expr:
+    """Where in the ring the hidden `row` (inside the image) starts."""
+    return row % _ring_rows(shape, knobs.rows) * (shape.across.size * shape.c)
+
+
+def _fill_ring(
+    e: Emitter,
+    shape: Shape,
+    knobs: Knobs,
+    operands: _Operands,
+    image: Expr,
+    first: Expr,
+    rows: Expr,
+    fresh: Expr,
+    ring: View,
+    stage: View,
+) -> None:
+    """Compute the hidden rows under output rows ``first .. first + rows`` that the ring lacks."""
+    axis = shape.down
+    top = e.let(first * axis.stride - axis.padding)
+    left_behind = e.let(top + (axis.kernel - axis.stride))
+    low = e.let(larger(0, select(fresh, top, larger(top, left_behind))))
+    high = smaller(axis.size, top + (rows - 1) * axis.stride + axis.kernel)
+    count = e.let(larger(0, high - low))
+    source_row = shape.across.size * shape.k
+    source = operands.x.at(e.let((image * axis.size + low) * source_row))
+
+    def segments(y: Expr) -> list[Segment]:
+        return [Segment(source.at(e.let(y * source_row)), shape.k, shape.k)]
+
+    def sink(y: Expr) -> Sink:
+        target_row = ring.at(e.let(_slot(shape, knobs, low + y)))
+        return store_epilogue(target_row, shape.c, shape.act1, None)
+
+    gemm_rows(
+        e,
+        knobs.up,
+        shape.c,
+        shape.across.size,
+        count,
+        Span.whole(shape.c, knobs.up.panel),
+        segments,
+        operands.weight1,
+        operands.bias1,
+        sink,
+        None if shape.act1 in CHEAP else stage,
+    )
+
+
+def _stencil(
+    e: Emitter,
+    shape: Shape,
+    knobs: Knobs,
+    operands: _Operands,
+    lanes: int,
+    first: Expr,
+    rows: Expr,
+    ring: View,
+    middle: View,
+    stage: View,
+) -> None:
+    """The depthwise convolution and its activation, from the ring to the middle rows."""
+    axis = shape.down
+    with e.loop(rows, "y") as y:
+        output = e.let(first + y)
+        top = e.let(output * axis.stride - axis.padding)
+
+        def row_of(ky: Expr, top: Expr = top) -> View:
+            return ring.at(e.let(_slot(shape, knobs, top + ky)))
+
+        result = middle.at(e.let(y * (shape.across.out * shape.c)))
+        stencil_row(
+            e,
+            shape.across,
+            shape.c,
+            knobs.pixels,
+            lanes,
+            axis.bounds(e, output),
+            row_of,
+            operands.taps,
+            operands.taps_bias,
+            store_epilogue(result, shape.c, shape.act2, None),
+            shape.act2,
+            stage,
+        )
+
+
+def _project(
+    e: Emitter,
+    shape: Shape,
+    knobs: Knobs,
+    operands: _Operands,
+    image: Expr,
+    first: Expr,
+    rows: Expr,
+    middle: View,
+) -> None:
+    """The second product: middle rows to the result, with bias and residual."""
+    width = _down_width(shape, knobs.rows)
+    count: Any = rows if width == shape.across.out else 1
+    base = e.let((image * shape.down.out + first) * (shape.across.out * shape.n))
+
+    def segments(y: Expr) -> list[Segment]:
+        return [Segment(middle.at(e.let(y * (width * shape.c))), shape.c, shape.c)]
+
+    def sink(y: Expr) -> Sink:
+        start = e.let(base + y * (width * shape.n))
+        rest = None if operands.residual is None else operands.residual.at(start)
+        return store_epilogue(operands.out.at(start), shape.n, "none", rest)
+
+    gemm_rows(
+        e,
+        knobs.down,
+        shape.n,
+        width,
+        count,
+        Span.whole(shape.n, knobs.down.panel),
+        segments,
+        operands.weight2,
+        operands.bias2,
+        sink,
+        None,
+    )
+
+
+KERNEL = Kernel("ffn", "ffn", shape_of, plain, default_knobs, pack, build)

@@ -1,0 +1,79 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from efcompile.kernels.ffn import KERNEL, step_rows
+from efcompile.kernels.ffn_shape import CONSTANTS, Shape
+from efcompile.kernels.stencil import Axis
+from tests.kernels.harness import HOST, assert_close, check, op_call, reference, run_built
+
+
+def ffn_args(
+    image: tuple[int, int] = (9, 10), hidden: int = 37, kernel: int = 3, **options: Any
+) -> dict[str, Any]:
+    """Random operands; biases are large, so a border that is act(bias) and not zero shows."""
+    torch.manual_seed(0)
+    return {
+        "x": torch.randn(2, *image, 12),
+        "weight1": torch.randn(hidden, 12),
+        "bias1": 3 + torch.randn(hidden),
+        "depthwise": torch.randn(hidden, kernel, kernel, 1),
+        "depthwise_bias": torch.randn(hidden),
+        "weight2": torch.randn(20, hidden),
+        "bias2": torch.randn(20),
+        "residual": None,
+        "stride": [1, 1],
+        "padding": [kernel // 2, kernel // 2],
+        "act1": "relu",
+        "act2": "relu",
+    } | options
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"act1": "gelu", "act2": "gelu", "residual": torch.randn(2, 9, 10, 20)},
+        {"stride": [2, 2], "bias1": None, "depthwise_bias": None, "bias2": None},
+        {"kernel": 5, "act2": "none", "image": (3, 4)},
+        {"padding": [0, 0]},
+    ],
+)
+def test_matches_reference(args: dict[str, Any]) -> None:
+    operands = ("x", *CONSTANTS, "residual")
+    check(KERNEL, constants=CONSTANTS, plain_operands=operands, **ffn_args(**args))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4, 9])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_any_rows_of_a_step(rows: int, stride: int) -> None:
+    args = ffn_args(stride=[stride, stride])
+    call = op_call("ffn", CONSTANTS, **args)
+    knobs = replace(KERNEL.default_knobs(KERNEL.shape_of(call), HOST), rows=rows)
+    knobs = replace(knobs, rows=min(rows, call.out.shape[1]))
+    got = run_built(KERNEL, call, args, knobs=knobs, pieces=4)
+    assert_close(got, reference("ffn", **args).numpy())
+
+
+def test_steps_are_taller_where_the_weights_are_heavier() -> None:
+    host = replace(HOST, cores=1, l1_bytes=1 << 15, l2_bytes=1 << 20)
+    narrow = Axis(7, 3, 1, 1)
+    heavy = Shape(1, 384, 1536, 384, narrow, narrow, True, True, True, True, "gelu", "gelu")
+    wide = Axis(56, 3, 1, 1)
+    light = replace(heavy, k=32, c=96, n=32, down=wide, across=wide)
+    assert step_rows(light, host) == 1
+    assert step_rows(heavy, host) == 7
+    assert step_rows(heavy, replace(host, cores=2)) == 4
+
+
+@pytest.mark.parametrize(
+    ("constants", "change", "word"),
+    [
+        (CONSTANTS[:2], {}, "depthwise"),
+        (CONSTANTS, {"residual": torch.randn(20)}, "broadcast"),
+    ],
+)
+def test_refuses(constants: tuple[str, ...], change: dict[str, Any], word: str) -> None:
+    reason = KERNEL.shape_of(op_call("ffn", constants=constants, **(ffn_args() | change)))
+    assert isinstance(reason, str) and word in reason
