@@ -10,7 +10,7 @@ import json
 import statistics
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import torch
 import typer
@@ -36,11 +36,15 @@ FIRST_LIST = (
 
 
 def main(
-    models: Annotated[list[str] | None, typer.Argument(help="Models; default: the first list")] = None,
+    models: Annotated[
+        list[str] | None, typer.Argument(help="Models; default: the first list")
+    ] = None,
     peers: Annotated[str, typer.Option(help="Comma-separated: " + ", ".join(PEERS))] = "ort",
     threads: Annotated[int, typer.Option(min=1)] = 1,
     rounds: Annotated[int, typer.Option(min=3, help="Rounds after one warm-up")] = 30,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write figures here")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write figures here")
+    ] = None,
 ) -> None:
     """Print ours, each peer, and the ratio of ours to the best of them."""
     chosen = [name for name in peers.split(",") if name]
@@ -66,8 +70,17 @@ def main(
         json_file.write_text(json.dumps(figures, indent=1))
 
 
-def compare(source: str, peers: list[str], threads: int, rounds: int) -> dict[str, object]:
-    """Time one model; returns medians in ms and the median ratio of ours to the best peer."""
+class Figure(TypedDict):
+    """Medians in ms by contestant, and the median ratio of ours to the best peer."""
+
+    model: str
+    threads: int
+    ms: dict[str, float]
+    ratio: float
+
+
+def compare(source: str, peers: list[str], threads: int, rounds: int) -> Figure:
+    """Time one model."""
     model = randomize(resolve_model(source).eval(), seed=0)
     x = torch.randn(1, 3, *_resolution(model), generator=torch.Generator().manual_seed(0))
     contestants: dict[str, Run] = {"ours": ours(model, x, threads)}

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from efcompile.passes.base import Pass
     from efcompile.passes.manager import Stage
 
+
 @dataclass(frozen=True)
 class History:
     """What `optimize` did: every stage with its record, capture's notes, and the relative
@@ -129,10 +130,12 @@ def optimize(
 
     examples = compilation.captured.example_inputs
     wanted = compilation.reference(examples)
-    folder = None if out is not None else tempfile.TemporaryDirectory(prefix="efcompile-")
+    folder = tempfile.TemporaryDirectory(prefix="efcompile-") if out is None else None
+    place = out if folder is None else folder.name
+    assert place is not None
     path = write_bundle(
         compilation.program,
-        Path(out if folder is None else folder.name),
+        Path(place),
         structure=pytree.treespec_dumps(compilation.captured.output_spec),
         attachments={sample.NAME: sample.dump(_arrays(examples), _arrays(wanted))},
     )

@@ -27,6 +27,4 @@ def group_leftovers(graph: Graph, leftovers: set[Node]) -> dict[Node, list[Node]
 
 def _read_before(group: list[Node], position: dict[Node, int], end: int) -> bool:
     members = set(group)
-    return any(
-        position[user] < end for node in group for user in node.users if user not in members
-    )
+    return any(position[user] < end for node in group for user in node.users if user not in members)

@@ -16,7 +16,7 @@ from efcompile.kernels.kernel import Kernel, OpCall, Operand
 from efcompile.lowering import calls, memory
 from efcompile.lowering.groups import group_leftovers
 from efcompile.lowering.leftovers import lower_group
-from efcompile.lowering.program import ALIGNMENT, Buffer, Call, KernelFunction, Program
+from efcompile.lowering.program import ALIGNMENT, Buffer, BufferKind, Call, KernelFunction, Program
 from efcompile.ops import op_of
 from efcompile.passes.base import source_of, sources
 from efcompile.targets.target import Target
@@ -32,7 +32,7 @@ class _Builder:
     target: Target
     home: dict[Node, str] = field(default_factory=dict)
     shapes: dict[str, tuple[tuple[int, ...], str]] = field(default_factory=dict)
-    kinds: dict[str, tuple[str, int]] = field(default_factory=dict)
+    kinds: dict[str, tuple[BufferKind, int]] = field(default_factory=dict)
     constants: dict[str, NDArray[Any]] = field(default_factory=dict)
     kernels: dict[str, KernelFunction] = field(default_factory=dict)
     tasks: dict[str, int] = field(default_factory=dict)
@@ -114,7 +114,6 @@ def lower(graph_module: GraphModule, target: Target, name: str) -> Program:
 
     pending = {n: reason for n in graph.nodes if (reason := _why_leftover(graph_module, n))}
     groups = group_leftovers(graph, set(pending))
-    done: set[Node] = set()
     for node in graph.nodes:
         if node.op == "get_attr":
             continue
@@ -122,7 +121,6 @@ def lower(graph_module: GraphModule, target: Target, name: str) -> Program:
             group = groups[node]
             if node is group[-1]:
                 _emit_leftovers(builder, group, pending)
-                done.update(group)
         elif node.op == "call_function":
             _emit(builder, node)
     outputs = [_emit_output(builder, node, i) for i, node in enumerate(results)]
@@ -217,8 +215,7 @@ def _finish(builder: _Builder, name: str, inputs: list[str], outputs: list[str])
     for buffer, (shape, dtype) in builder.shapes.items():
         if buffer in builder.kinds:
             kind, position = builder.kinds[buffer]
-            boundary = "input" if kind == "input" else "output"
-            buffers[buffer] = Buffer(buffer, shape, dtype, boundary, position)
+            buffers[buffer] = Buffer(buffer, shape, dtype, kind, position)
         elif buffer in offsets:
             buffers[buffer] = Buffer(buffer, shape, dtype, "arena", offsets[buffer])
     return Program(

@@ -1,5 +1,6 @@
 """Elementwise ops with broadcasting, and the per-channel affine that batch norm becomes."""
 
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import Tensor
 from efcompile.ops.activation import ACTIVATIONS
 from efcompile.ops.registry import define
 
-BINARY = {
+BINARY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "add": torch.add,
     "sub": torch.sub,
     "mul": torch.mul,

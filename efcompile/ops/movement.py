@@ -24,7 +24,8 @@ def permute(x: Tensor, dims: Sequence[int]) -> Tensor:
 @define(flops=_none)
 def slice(x: Tensor, dim: int, start: int, end: int, step: int) -> Tensor:
     """``x[..., start:end:step, ...]`` on `dim`; 0 <= start <= end <= size, step > 0."""
-    return torch.ops.aten.slice.Tensor(x, dim, start, end, step)
+    part: Tensor = torch.ops.aten.slice.Tensor(x, dim, start, end, step)
+    return part
 
 
 @define(flops=_none)

@@ -35,7 +35,7 @@ def softmax(x: Tensor) -> Tensor:
 
 
 def _norm_linear_flops(args: dict[str, Any], out: tuple[int, ...]) -> int:
-    return 2 * prod(out) * int(args["weight"].shape[1]) + 4 * prod(args["x"].shape)
+    return 2 * prod(out) * int(args["weight"].shape[1]) + 4 * int(prod(args["x"].shape))
 
 
 @define(flops=_norm_linear_flops)

@@ -13,7 +13,7 @@ from efcompile.ops.registry import define
 
 
 def _window_flops(args: dict[str, Any], out: tuple[int, ...]) -> int:
-    return prod(out) * prod(args["kernel"])
+    return prod(out) * int(prod(args["kernel"]))
 
 
 @define(flops=_window_flops)
@@ -68,7 +68,7 @@ def pool_mixer(x: Tensor, residual: Tensor | None, scale: Tensor | None, kernel:
 
 
 def _mean_flops(args: dict[str, Any], out: tuple[int, ...]) -> int:
-    return prod(args["x"].shape)
+    return int(prod(args["x"].shape))
 
 
 @define(flops=_mean_flops)
@@ -78,7 +78,7 @@ def mean(x: Tensor, dims: Sequence[int], keepdim: bool) -> Tensor:
 
 
 def _head_flops(args: dict[str, Any], out: tuple[int, ...]) -> int:
-    return 2 * prod(out) * int(args["weight"].shape[1]) + prod(args["x"].shape)
+    return 2 * prod(out) * int(args["weight"].shape[1]) + int(prod(args["x"].shape))
 
 
 @define(flops=_head_flops)

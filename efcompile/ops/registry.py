@@ -6,6 +6,7 @@ through it); the fake is the same function run on meta tensors, so the two canno
 Operands are channels-last: images [N, H, W, C], tokens [N, T, C].
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +49,7 @@ def define(
             return out.clone() if out.untyped_storage()._cdata in shared else out
 
         run.__name__ = name
-        run.__signature__ = _signature(reference)  # type: ignore[attr-defined]
+        run.__signature__ = inspect.signature(reference)  # type: ignore[attr-defined]
         run.__annotations__ = reference.__annotations__
         op = torch.library.custom_op(f"efcompile::{name}", run, mutates_args=())
 
@@ -74,8 +75,8 @@ def op_of(node: Node) -> Op | None:
 
 def arguments(node: Node) -> dict[str, Any]:
     """Arguments of a dialect (or any ATen overload) node by schema name, defaults filled in."""
-    assert not isinstance(node.target, str)
-    schema = node.target._schema  # type: ignore[union-attr]
+    overload: Any = node.target
+    schema = overload._schema
     named: dict[str, Any] = {}
     for position, argument in enumerate(schema.arguments):
         if position < len(node.args):
@@ -85,12 +86,6 @@ def arguments(node: Node) -> dict[str, Any]:
         else:
             named[argument.name] = argument.default_value
     return named
-
-
-def _signature(function: Reference) -> Any:
-    import inspect
-
-    return inspect.signature(function)
 
 
 def _tensors(value: Any) -> list[Tensor]:

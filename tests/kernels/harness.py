@@ -5,6 +5,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def run_built(
     function = _function(build_object([built.func], target))
     pointers = [*(a.ctypes.data for a in [*arrays, out]), _aligned(scratch, guard)]
     edges = np.linspace(0, built.tasks, pieces + 1).astype(int)
-    for begin, end in reversed(list(zip(edges[:-1], edges[1:], strict=True))):
+    for begin, end in reversed(list(pairwise(edges))):
         function(
             *(ctypes.c_void_p(p) for p in pointers), ctypes.c_int32(begin), ctypes.c_int32(end)
         )
