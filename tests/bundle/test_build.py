@@ -1,4 +1,5 @@
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,6 +76,26 @@ def test_iphone_objects_are_arm64_for_ios(iphone_bundle: Bundle) -> None:
         assert "ARM64" in headers
         assert "platform ios" in headers
         assert "minos 16.0" in headers
+
+
+def test_mach_o_with_its_private_symbols_links(tmp_path: Path) -> None:
+    """Apple's linker is not here; zig's links the same archive for macOS."""
+    pytest.importorskip("ziglang", reason="pip install 'efcompile[cross]'")
+    target = target_named("aarch64-apple-macos13.0")
+    build(tiny_program(target=target), tmp_path, ["archive"])
+    source = tmp_path / "main.c"
+    source.write_text(
+        '#include "tiny.h"\n'
+        "int main(void) { ef_pool_destroy(ef_pool_create(2)); return tiny_check(0, 0)\n"
+        "  + tiny_run(0, 0, 0, 0, 0, 0, 0) + (int)tiny_arena_bytes(1); }\n"
+    )
+    zig = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-macos.13.0"]
+    library = tmp_path / "libtiny.a"
+    linked = tmp_path / "main"
+    subprocess.run([*zig, f"-I{tmp_path}", source, library, "-o", linked], check=True)
+    exported = {s.name for s in macho_symbols(linked) if s.defined and s.visibility == "external"}
+    assert {f"_{name}" for name in EXPORTED} <= exported
+    assert not any("_k_" in name for name in exported)
 
 
 def test_only_the_parts_asked_for_are_made(tmp_path: Path) -> None:

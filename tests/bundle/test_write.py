@@ -7,8 +7,8 @@ import pytest
 from efcompile.bundle import write as writing
 from efcompile.bundle.build import Part
 from efcompile.bundle.exchange import put_in_place
-from efcompile.bundle.load import load_bundle
-from efcompile.bundle.write import write_bundle
+from efcompile.bundle.load import Bundle, load_bundle
+from efcompile.bundle.write import copy_bundle, write_bundle
 from efcompile.errors import BundleError
 from tests.bundle.programs import tiny_program
 
@@ -33,6 +33,22 @@ def test_a_new_bundle_replaces_the_old(tmp_path: Path) -> None:
     assert first.path == second.path
     assert first.manifest.build_id != second.manifest.build_id
     assert _names(tmp_path) == [second.path.name]
+
+
+def test_attachments_are_files_like_the_others(tmp_path: Path) -> None:
+    path = write_bundle(tiny_program(), tmp_path, parts=SMALL, attachments={"note.txt": b"hello"})
+    bundle = load_bundle(path)
+    assert bundle.file("note.txt").read_bytes() == b"hello"
+    bundle.file("note.txt").write_bytes(b"hullo")
+    with pytest.raises(BundleError, match=r"note\.txt is damaged"):
+        load_bundle(path)
+
+
+def test_a_copy_is_the_same_bundle(host_bundle: Bundle, tmp_path: Path) -> None:
+    copied = load_bundle(copy_bundle(host_bundle.path, tmp_path))
+    assert copied.path == tmp_path / host_bundle.path.name
+    assert copied.manifest == host_bundle.manifest
+    assert copied.file("bench").stat().st_mode == host_bundle.file("bench").stat().st_mode
 
 
 @pytest.mark.parametrize("at", range(5))
