@@ -3,20 +3,23 @@
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from efcompile.cli.console import out, print_json
-from efcompile.devices.registry import DEVICES
-from efcompile.targets.aliases import ALIASES
-from efcompile.targets.resolve import resolve
 
 
 def devices(
     json: Annotated[bool, typer.Option("--json", help="Machine-readable output")] = False,
 ) -> None:
     """List devices (and why one is not available) and the targets to compile for."""
+    from efcompile.devices.registry import DEVICES
+    from efcompile.targets.aliases import ALIASES
+    from efcompile.targets.resolve import resolve
+
     states = {device.name: device.unavailable() for device in DEVICES}
-    targets = [resolve(alias) for alias in ALIASES]
+    names = ("host", *ALIASES)
+    targets = [resolve(name) for name in names]
     if json:
         print_json(
             {
@@ -26,7 +29,7 @@ def devices(
                 ],
                 "targets": [
                     {"alias": alias, "triple": t.triple, "cpu": t.cpu, "features": t.features}
-                    for alias, t in zip(ALIASES, targets, strict=True)
+                    for alias, t in zip(names, targets, strict=True)
                 ],
             }
         )
@@ -34,10 +37,11 @@ def devices(
     table = Table("device", "state", "what it does", title="Devices")
     for device in DEVICES:
         state = states[device.name]
-        table.add_row(device.name, "[green]ready[/]" if state is None else state, device.summary)
+        shown = "[green]ready[/]" if state is None else escape(state)
+        table.add_row(device.name, shown, device.summary)
     out.print(table)
     known = Table("target", "triple", "cpu", "vectors", "runs on", title="Targets")
-    for alias, target in zip(ALIASES, targets, strict=True):
+    for alias, target in zip(names, targets, strict=True):
         hosts = [d.name for d in DEVICES if states[d.name] is None and not d.refuses(target)]
         vectors = f"{target.registers} x {target.vector_bits} bit"
         known.add_row(alias, target.triple, target.cpu, vectors, ", ".join(hosts) or "-")

@@ -1,0 +1,92 @@
+"""``efcompile optimize``: compile a model, say what was done, check and time the result."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from efcompile.cli import options
+from efcompile.cli.console import err
+
+
+def optimize(
+    model: options.Model,
+    target: Annotated[str, typer.Option(help="host, an alias (`efcompile devices`), a triple")] = (
+        "host"
+    ),
+    cpu: Annotated[
+        str | None, typer.Option(help="The core to tune for, instead of the target's")
+    ] = None,
+    mattr: Annotated[
+        str | None,
+        typer.Option(help="The CPU features to use, instead of the core's: avx2,fma"),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The folder to write the bundle into")] = Path("build"),
+    checkpoint: options.Checkpoint = None,
+    batch: options.Batch = 1,
+    resolution: options.Resolution = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Of the check and the timing; default: all cores")
+    ] = None,
+    passes: options.Passes = None,
+    disable_pass: options.DisablePass = None,
+    print_after: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PASS", help="Print the graph after a pass, to stderr (repeatable)"),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Compile MODEL for a target into a bundle, and print the bundle's path last.
+
+    Every pass is checked against its input graph.  Where the target runs on this machine, the
+    result is compared with eager PyTorch and timed beside it.  A wrong result is an error.
+    """
+    # All that follows needs torch and TVM, which take seconds to import.
+    import efcompile
+    from efcompile.cli.graph_text import graph_text
+    from efcompile.cli.progress import steps
+    from efcompile.cli.results import beside_eager, print_results, results_json
+    from efcompile.cli.source import prepare
+    from efcompile.passes.manager import Stage
+    from efcompile.passes.pipeline import build_pipeline
+    from efcompile.targets.resolve import resolve
+
+    # What may be refused is refused before minutes of work.
+    features = options.features(mattr)
+    described = resolve(target, cpu=cpu, features=features)
+    pipeline = build_pipeline(options.names(passes), disable_pass or ())
+    for name in print_after or ():
+        build_pipeline([name])
+    source = prepare(model, checkpoint, batch, resolution)
+    err.print(f"{source.name} for {described.triple}, {described.cpu}: {source.weights}")
+
+    finishing = "kernels and bundle"
+    with steps([*(step.name for step in pipeline), finishing]) as progress:
+
+        def hook(stage: Stage) -> None:
+            progress.done(stage.name)
+            if stage.name in (print_after or ()):
+                err.print(f"after {stage.name}:\n{graph_text(stage.graph_module)}", markup=False)
+
+        compiled = efcompile.optimize(
+            source.module,
+            source.inputs,
+            target=target,
+            cpu=cpu,
+            features=features,
+            passes=pipeline,
+            threads=threads,
+            name=source.name,
+            out=out,
+            hook=hook,
+        )
+        progress.done(finishing)
+    assert compiled.history is not None
+    times = None
+    if compiled.history.parity is not None:
+        with err.status("timing"):
+            times = beside_eager(compiled, source)
+    if json:
+        results_json(compiled, source, times)
+    else:
+        print_results(compiled, times)

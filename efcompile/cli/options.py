@@ -1,0 +1,42 @@
+"""Arguments and options that several verbs share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="A name of the zoo (efficientformer_l1), timm:NAME, or package.module:factory",
+        show_default=False,
+    ),
+]
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option(help="Weights: .safetensors, or .pth with tensors only", show_default=False),
+]
+Batch = Annotated[int, typer.Option(min=1, help="Images per inference")]
+Resolution = Annotated[
+    int | None,
+    typer.Option(min=1, help="Side of the image in pixels; default: the model's own"),
+]
+Passes = Annotated[
+    str | None,
+    typer.Option(help="The passes to run instead of the pipeline: a,b,c", show_default=False),
+]
+DisablePass = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Leave out a pass (repeatable)", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output")]
+
+
+def names(text: str | None) -> list[str] | None:
+    """``a,b,c`` as a list; None stays None."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def features(text: str | None) -> tuple[str, ...] | None:
+    """``+avx2,+fma`` or ``avx2,fma`` as LLVM's names without signs; None stays None."""
+    return None if text is None else tuple(name.removeprefix("+") for name in names(text) or ())
