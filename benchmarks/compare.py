@@ -17,22 +17,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.models import FIRST_LIST
 from benchmarks.peaks import fma_peak
 from benchmarks.peers import PEERS, Run, ours
 from efcompile.models.randomize import randomize
 from efcompile.models.zoo import resolve_model
-
-FIRST_LIST = (
-    *(f"efficientformer_{size}" for size in ("l1", "l3", "l7")),
-    *(f"efficientformerv2_{size}" for size in ("s0", "s1", "s2", "l")),
-    *(f"timm:efficientformer_{size}" for size in ("l1", "l3", "l7")),
-    *(f"timm:efficientformerv2_{size}" for size in ("s0", "s1", "s2", "l")),
-    "timm:deit_small_patch16_224",
-    "timm:poolformer_s24",
-    "timm:levit_256",
-    "timm:mobilenetv2_100",
-    "timm:mobilevit_xs",
-)
 
 
 def main(
