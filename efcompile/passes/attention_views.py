@@ -74,15 +74,15 @@ def _is_move(node: Node) -> bool:
 def _best(attention: Node, operand: str) -> tuple[Node, list[int], tuple[Node, ...]] | None:
     """(source, view, nodes between, last first) of the farthest source that works."""
     sizes, own = _sizes(attention, operand), ops.arguments(attention)[f"{operand}_view"]
-    found, path = None, []
-    node = ops.arguments(attention)[operand]
-    while _is_move(node):
-        path.append(node)
-        node = node.args[0]
-        view = _replayed(node, path, sizes, own)
+    path = [ops.arguments(attention)[operand]]
+    while _is_move(path[-1]):
+        path.append(path[-1].args[0])
+    for length in range(len(path) - 1, 0, -1):
+        source, between = path[length], path[:length]
+        view = _replayed(source, between, sizes, own)
         if view is not None:
-            found = (node, view, tuple(path))
-    return found
+            return source, view, tuple(between)
+    return None
 
 
 def _sizes(attention: Node, operand: str) -> tuple[int, ...]:

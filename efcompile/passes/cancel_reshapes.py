@@ -119,6 +119,14 @@ def _reads_model_input(node: Node) -> bool:
     return not arguments["nchw_input"] and chain.rearrangement == to_last
 
 
+def _behind_slices(ends: list[Node]) -> list[Node]:
+    """`ends`, with the readers of slices in place of the slices."""
+    found: list[Node] = []
+    for end in ends:
+        found += _behind_slices(readers(end)) if is_op(end, "slice") else [end]
+    return found
+
+
 def _reason(chain: Chain, ends: list[Node]) -> str:
     """Why the data of `chain` has to move for the ops that read it."""
     order = list(chain.rearrangement.order)
@@ -128,8 +136,10 @@ def _reason(chain: Chain, ends: list[Node]) -> str:
         why = "the model returns this value in its own layout (NCHW)"
     elif chain.root.op == "placeholder":
         why = f"the model's input arrives in its own layout and {names} cannot read it in place"
-    elif any(is_op(r, "matmul", "softmax", "attention") for r in ends):
-        why = f"{names} needs whole matrices; fused attention reads most of them in place"
+    elif any(is_op(r, "attention") for r in _behind_slices(ends)):
+        why = "attention has its operand in this order; attention-views may read it in place"
+    elif any(is_op(r, "matmul", "softmax") for r in ends):
+        why = f"{names} needs whole matrices"
     elif any(_op_name(r) == "" and not is_reshape(r) for r in ends):
         why = f"{names} is not one of our ops and reads its own layout"
     else:
