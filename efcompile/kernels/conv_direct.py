@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.conv_shape import ConvShape, conv_shape, plain_conv
 from efcompile.kernels.emit import Emitter, Expr, View, int32
@@ -71,8 +73,8 @@ def _copied_floats(shape: ConvShape, rows: int) -> int:
     """Scratch for the padded input of `rows` output rows; none is needed without padding."""
     if shape.padding == (0, 0):
         return 0
-    planes = shape.channels if shape.nchw else 1
-    return planes * _input_rows(shape, rows) * _padded_row(shape).pitch
+    planes, input_rows = shape.channels if shape.nchw else 1, int(_input_rows(shape, rows))
+    return planes * input_rows * _padded_row(shape).pitch
 
 
 def default_knobs(shape: ConvShape, target: Target) -> Knobs:
@@ -102,8 +104,8 @@ def pack(call: OpCall, shape: ConvShape, knobs: Knobs) -> list[str | Array]:
     if shape.nchw:
         weight = weight.transpose(0, 3, 1, 2)
     per_group = weight.reshape(shape.groups, shape.filters // shape.groups, -1)
-    packed = [pack_panels(group, knobs.tile.panel) for group in per_group]
-    operands: list[str | Array] = ["x", contiguous(packed).ravel()]
+    packed = np.concatenate([pack_panels(group, knobs.tile.panel) for group in per_group])
+    operands: list[str | Array] = ["x", packed]
     if shape.bias:
         bias = call.constant("bias")
         assert bias is not None
@@ -133,9 +135,9 @@ def build(symbol: str, shape: ConvShape, target: Target, knobs: Knobs) -> Built:
     out_row = shape.out_width * shape.filters
 
     with e.loop(end - begin, "task", begin) as task:
-        part, block = e.let(task % parts), e.let(task // parts)
-        image, first = e.let(block // blocks), e.let(block % blocks * knobs.task_rows)
-        rows = e.let(smaller(shape.out_height - first, knobs.task_rows))
+        part, block = e.hold(task % parts), e.hold(task // parts)
+        image, first = e.hold(block // blocks), e.hold(block % blocks * knobs.task_rows)
+        rows = e.hold(smaller(shape.out_height - first, knobs.task_rows))
         # The copy outlives the task: the next parts of the block find it, on the same thread.
         fresh = (part == int32(0)) | (task == begin) if parts > 1 else None
         source = _source(e, shape, target, x, scratch.at(stage_floats), image, first, rows,

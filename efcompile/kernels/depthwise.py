@@ -66,7 +66,7 @@ def build(symbol: str, shape: ConvShape, target: Target, knobs: Knobs) -> Built:
     down, across = _axes(shape)
     in_row, out_row = shape.width * shape.channels, across.out * shape.channels
     with e.loop(end - begin, "task", begin) as task:
-        image, y = e.let(task // down.out), e.let(task % down.out)
+        image, y = e.hold(task // down.out), e.hold(task % down.out)
         top = e.let(image * down.size + y * down.stride - down.padding)
 
         def row_of(ky: Expr, top: Expr = top) -> View:

@@ -7,7 +7,7 @@ constant width that LLVM keeps in registers.  A kernel is a raw C function, see
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -96,6 +96,19 @@ class Emitter:
         self._add(stmt.Bind(var, value))
         return var
 
+    def hold(self, value: Expr, name: str = "held") -> Expr:
+        """`let` for an int32 that the simplifier is not to see through.
+
+        It would put the whole expression (bounds with choices and divisions) into every index
+        that uses it, and take a second where the code takes a tenth; LLVM keeps it in a register.
+        """
+        if isinstance(value, int):
+            return value
+        buffer = tirx.decl_buffer((1,), "int32", name=name, layout=None, scope="global")
+        self._add(stmt.AllocBuffer(buffer))
+        self._add(stmt.BufferStore(buffer, value, [int32(0)]))
+        return self.let(tirx.BufferLoad(buffer, [int32(0)]), name)
+
     def load(self, view: View, index: Expr = 0, lanes: int = 1) -> Expr:
         """`lanes` consecutive elements from `index`."""
         return tirx.BufferLoad(view.buffer, [_ramp(_sum(view.offset, index), lanes)])
@@ -171,9 +184,19 @@ def lane(vector: Expr, index: int) -> Expr:
     return tirx.Shuffle([vector], [index])
 
 
+def lanes_of(vector: Expr, indices: Iterable[int]) -> Expr:
+    """The chosen elements of a vector, as a shorter vector (or a scalar)."""
+    return tirx.Shuffle([vector], list(indices))
+
+
 def select(condition: Expr, yes: Expr, no: Expr) -> Expr:
     """Lane-wise choice without a branch."""
     return tirx.Select(condition, yes, no)
+
+
+def square_root(value: Expr) -> Expr:
+    """The square root of a scalar."""
+    return tirx.sqrt(value)
 
 
 def maximum(a: Expr, b: Expr) -> Expr:

@@ -143,9 +143,9 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     ring, middle = scratch.at(stage_floats), scratch.at(stage_floats + ring_floats)
     steps = -(-shape.down.out // knobs.rows)
     with e.loop(end - begin, "task", begin) as task:
-        image, step = e.let(task // steps), e.let(task % steps)
+        image, step = e.hold(task // steps), e.hold(task % steps)
         first = e.let(step * knobs.rows)
-        rows = e.let(smaller(shape.down.out - first, knobs.rows))
+        rows = e.hold(smaller(shape.down.out - first, knobs.rows))
         fresh = (task == begin) | (step == int32(0))
         _fill_ring(e, shape, knobs, operands, image, first, rows, fresh, ring, scratch)
         _stencil(e, shape, knobs, operands, target.lanes, first, rows, ring, middle, scratch)
@@ -175,9 +175,9 @@ def _fill_ring(
     axis = shape.down
     top = e.let(first * axis.stride - axis.padding)
     left_behind = e.let(top + (axis.kernel - axis.stride))
-    low = e.let(larger(0, select(fresh, top, larger(top, left_behind))))
+    low = e.hold(larger(0, select(fresh, top, larger(top, left_behind))))
     high = smaller(axis.size, top + (rows - 1) * axis.stride + axis.kernel)
-    count = e.let(larger(0, high - low))
+    count = e.hold(larger(0, high - low))
     source_row = shape.across.size * shape.k
     source = operands.x.at(e.let((image * axis.size + low) * source_row))
 
@@ -185,7 +185,7 @@ def _fill_ring(
         return [Segment(source.at(e.let(y * source_row)), shape.k, shape.k)]
 
     def sink(y: Expr) -> Sink:
-        target_row = ring.at(e.let(_slot(shape, knobs, low + y)))
+        target_row = ring.at(e.hold(_slot(shape, knobs, low + y)))
         return store_epilogue(target_row, shape.c, shape.act1, None)
 
     gemm_rows(
@@ -222,7 +222,7 @@ def _stencil(
         top = e.let(output * axis.stride - axis.padding)
 
         def row_of(ky: Expr, top: Expr = top) -> View:
-            return ring.at(e.let(_slot(shape, knobs, top + ky)))
+            return ring.at(e.hold(_slot(shape, knobs, top + ky)))
 
         result = middle.at(e.let(y * (shape.across.out * shape.c)))
         stencil_row(

@@ -128,7 +128,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     down, across = shape.axes
     row = shape.width * shape.channels
     with e.loop(end - begin, "task", begin) as task:
-        y = e.let(task % shape.height)
+        y = e.hold(task % shape.height)
         first, count = down.bounds(e, y)
         top = e.let((task - down.padding + first) * row)
         share = e.let(_reciprocal(down, count))

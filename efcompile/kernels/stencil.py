@@ -45,9 +45,9 @@ class Axis:
             return 0, self.kernel
         top = e.let(output * self.stride - self.padding)
         step = self.dilation
-        first = e.let(larger(0, (step - 1 - top) // step))
+        first = e.hold(larger(0, (step - 1 - top) // step))
         last = smaller(self.kernel, (self.size - 1 - top) // step + 1)
-        return first, e.let(larger(0, last - first))
+        return first, e.hold(larger(0, last - first))
 
 
 @dataclass(frozen=True)
