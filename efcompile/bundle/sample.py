@@ -37,12 +37,17 @@ def read(bundle: Bundle) -> tuple[list[Array], list[Array]]:
 
 
 def relative_error(got: Sequence[Array], wanted: Sequence[Array]) -> float:
-    """Largest max|got - wanted| / max|wanted| of any output; infinite if only one has NaN."""
+    """Largest max|got - wanted| / max|wanted| of any output; infinite where only one
+    has NaN or infinity."""
     return max((_error(g, w) for g, w in zip(got, wanted, strict=True)), default=0.0)
 
 
 def _error(got: Array, wanted: Array) -> float:
-    if not np.array_equal(np.isnan(got), np.isnan(wanted)):
+    finite = np.isfinite(wanted)
+    if not np.array_equal(got[~finite], wanted[~finite], equal_nan=True):
         return float("inf")
-    scale = float(np.nanmax(np.abs(wanted), initial=0.0))
-    return float(np.nanmax(np.abs(got - wanted), initial=0.0)) / (scale or 1.0)
+    difference = np.abs(got[finite] - wanted[finite])
+    if not np.isfinite(difference).all():
+        return float("inf")
+    scale = float(np.abs(wanted[finite]).max(initial=0.0))
+    return float(difference.max(initial=0.0)) / (scale or 1.0)
