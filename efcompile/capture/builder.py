@@ -63,7 +63,8 @@ class Builder:
     def emit(self, target: Any, *args: Any, **kwargs: Any) -> Node:
         """A call of `target` at the end of the graph."""
         value = evaluate(target, args, kwargs)
-        node = self.graph.call_function(target, args, kwargs)
+        plain = target._schema.name.partition("::")[2] if hasattr(target, "_schema") else None
+        node = self.graph.create_node("call_function", target, args, kwargs, name=plain)
         node.meta["val"] = value
         node.meta["custom"] = {"source": self.sources}
         return node
