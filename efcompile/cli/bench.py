@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from efcompile.cli.console import err, ms, out, print_json
+from efcompile.cli.console import err, ms, out, print_json, say
 from efcompile.devices.measurement import Measurement
 
 
@@ -34,7 +34,7 @@ def bench(
     chosen = get_device(device)
     if isinstance(chosen, Local):
         chosen = Local(warmup=warmup, iterations=iterations)
-    err.print(f"{loaded.manifest.model} for {loaded.manifest.target.name} on {chosen.name}")
+    say(f"{loaded.manifest.model} for {loaded.manifest.target.name} on {chosen.name}")
     with err.status("checking against the sample"):
         inputs, wanted = sample.read(loaded)
         error = sample.relative_error(chosen.run(loaded, inputs, threads=threads), wanted)

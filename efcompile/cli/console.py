@@ -9,6 +9,11 @@ out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False)
 
 
+def say(text: str) -> None:
+    """One line of what happens along the way, as it is, on stderr."""
+    err.print(text, markup=False, soft_wrap=True)
+
+
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
     print(json.dumps(value, indent=2))

@@ -1,11 +1,12 @@
 """The command line: one file per verb, errors as one line on stderr."""
 
 import sys
+from collections.abc import Sequence
 
 import typer
 
 from efcompile.cli import bench, devices, optimize, passes
-from efcompile.cli.console import err
+from efcompile.cli.console import err, say
 from efcompile.errors import EfcompileError
 
 app = typer.Typer(
@@ -22,11 +23,14 @@ app.command("passes")(passes.passes)
 app.command("devices")(devices.devices)
 
 
-def run() -> None:
-    """Run the command line; an error of ours becomes its message and exit code 1."""
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line on `arguments` (default: the process's own) and exit.
+
+    An error of ours becomes its message and exit code 1; wrong usage is exit code 2.
+    """
     try:
-        app()
+        app(arguments)
     except EfcompileError as error:
         err.print(f"[bold red]error:[/] {type(error).__name__}: ", end="")
-        err.print(str(error), markup=False, soft_wrap=True)
+        say(str(error))
         sys.exit(1)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from efcompile.cli import options
-from efcompile.cli.console import err
+from efcompile.cli.console import err, say
 
 
 def optimize(
@@ -58,7 +58,7 @@ def optimize(
     for name in print_after or ():
         build_pipeline([name])
     source = prepare(model, checkpoint, batch, resolution)
-    err.print(f"{source.name} for {described.triple}, {described.cpu}: {source.weights}")
+    say(f"{source.name} for {described.triple}, {described.cpu}: {source.weights}")
 
     finishing = "kernels and bundle"
     with steps([*(step.name for step in pipeline), finishing]) as progress:
@@ -66,7 +66,7 @@ def optimize(
         def hook(stage: Stage) -> None:
             progress.done(stage.name)
             if stage.name in (print_after or ()):
-                err.print(f"after {stage.name}:\n{graph_text(stage.graph_module)}", markup=False)
+                say(f"after {stage.name}:\n{graph_text(stage.graph_module)}")
 
         compiled = efcompile.optimize(
             source.module,

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from efcompile.cli.console import err
+from efcompile.cli.console import err, say
 
 
 class Steps:
@@ -24,7 +24,7 @@ class Steps:
         self._at = self._names.index(name, self._at) + 1
         if not err.is_terminal:
             took = time.monotonic() - self._started
-            err.print(f"[{self._at}/{len(self._names)}] {name}: {took:.1f} s", markup=False)
+            say(f"[{self._at}/{len(self._names)}] {name}: {took:.1f} s")
         running = self._names[self._at] if self._at < len(self._names) else ""
         self._progress.update(self._task, completed=self._at, description=running)
         self._started = time.monotonic()
