@@ -108,7 +108,7 @@ def _before(graph_module: GraphModule, norm: Node) -> tuple[Projection, Tensor] 
         return f"{_called(target.node)} is read by others too"
     labels = follow(chain, target.channel_dim, AVERAGING)
     channels = None if labels is None else by_channel(labels, 1)
-    if channels is None or len(channels.unique()) != len(channels):
+    if channels is None or len(set(channels.tolist())) != len(channels):
         return f"its channels are not the output channels of {_called(target.node)}"
     return target, channels
 

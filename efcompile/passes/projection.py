@@ -45,7 +45,7 @@ class Projection:
     @property
     def groups(self) -> int:
         """Groups of channels that do not mix; 1 for a linear."""
-        return int(self.node.args[6]) if self.is_conv else 1  # type: ignore[call-overload]
+        return int(self.node.args[6]) if self.is_conv else 1  # type: ignore[arg-type]
 
     @property
     def geometry(self) -> tuple[Any, ...]:
