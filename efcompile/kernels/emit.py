@@ -89,9 +89,19 @@ class Emitter:
         self._add(stmt.IfThenElse(condition, self._close(), None))
 
     def let(self, value: Expr, name: str = "v") -> Expr:
-        """Bind an expression to a name for the rest of the block, so it is computed once."""
+        """Bind an expression to a name for the rest of the block, so it is computed once.
+
+        TVM's simplifier puts the expression back wherever the name is used, which doubles
+        code at every step of a chain; values other than indices are therefore kept in a
+        register, which it does not look into.
+        """
         if isinstance(value, int | float):
             return value
+        if str(value.ty) not in _INDEX_TYPES:
+            buffer = tirx.decl_buffer((1,), value.ty, name=name, layout=None, scope="global")
+            self._add(stmt.AllocBuffer(buffer))
+            self._add(stmt.BufferStore(buffer, value, [int32(0)]))
+            return tirx.BufferLoad(buffer, [int32(0)])
         var = tirx.Var(name, value.ty)
         self._add(stmt.Bind(var, value))
         return var
@@ -149,6 +159,8 @@ class Emitter:
             return stmt.Evaluate(int32(0))
         return block[0] if len(block) == 1 else stmt.SeqStmt(block)
 
+
+_INDEX_TYPES = ("int32", "int64", "bool")
 
 _UNBOUNDED = 1 << 30
 """Declared extent of pointer arguments: kernels index flat memory, extents are not used."""

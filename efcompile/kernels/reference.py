@@ -53,6 +53,33 @@ def te_activation(x: Any, act: str) -> Any:
     return te.compute(x.shape, lambda *i: SCALAR[act](x[i]), name="act")
 
 
+def te_normalise(x: Any, eps: float) -> Any:
+    """Stages that normalise each row of x [rows, columns]."""
+    rows, columns = (int(d) for d in x.shape)
+    k = te.reduce_axis((0, columns), name="kk")
+    total = te.compute((rows,), lambda i: te.sum(x[i, k], k), name="total")
+    mean = te.compute((rows,), lambda i: total[i] / float(columns), name="mean")
+    c = te.reduce_axis((0, columns), name="cc")
+    spread = te.compute(
+        (rows,),
+        lambda i: te.sum((x[i, c] - mean[i]) * (x[i, c] - mean[i]), c),
+        name="spread",
+    )
+    root = te.compute((rows,), lambda i: tirx.sqrt(spread[i] / float(columns) + eps), name="root")
+    return te.compute(x.shape, lambda i, j: (x[i, j] - mean[i]) / root[i], name="normal")
+
+
+def te_softmax(x: Any) -> Any:
+    """Stages that take the softmax of each row of x [rows, columns]."""
+    rows, columns = (int(d) for d in x.shape)
+    k = te.reduce_axis((0, columns), name="kk")
+    top = te.compute((rows,), lambda i: te.max(x[i, k], k), name="top")
+    power = te.compute(x.shape, lambda i, j: _libm("expf", x[i, j] - top[i]), name="power")
+    c = te.reduce_axis((0, columns), name="cc")
+    total = te.compute((rows,), lambda i: te.sum(power[i, c], c), name="total")
+    return te.compute(x.shape, lambda i, j: power[i, j] / total[i], name="softmax")
+
+
 def te_function(tensors: Sequence[Any]) -> Any:
     """The PrimFunc whose arguments are `tensors`: the operands, then the result."""
     return te.create_prim_func(list(tensors), index_dtype_override="int64")
