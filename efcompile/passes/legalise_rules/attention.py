@@ -33,7 +33,7 @@ def _matmul(site: Site) -> Node:
     a, b = site.args["self"], site.args["other" if _two(site) else "mat2"]
     value = site.value(b)
     if value is not None and value.dim() == 2:
-        return site.emit("linear", a, site.constant(f"{b.target}_t", value.T))
+        return site.emit("linear", a, site.constant(f"{b.name}_t", value.T))
     batch = shape(site.node)[:-2]
     return site.emit("matmul", _batched(site, a, batch), _batched(site, b, batch))
 

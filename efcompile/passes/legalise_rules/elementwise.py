@@ -114,6 +114,10 @@ def _square(site: Site) -> Node:
     return site.emit("binary", site.x, site.x, "mul")
 
 
+def _reciprocal(site: Site) -> Node:
+    return site.emit("binary", _tensor(site, 1.0), site.x, "div")
+
+
 RULES: dict[object, Rule] = {
     aten.relu.default: _activation("relu"),
     aten.relu6.default: _activation("relu6"),
@@ -141,5 +145,6 @@ RULES: dict[object, Rule] = {
     aten.maximum.default: _extreme("maximum"),
     aten.minimum.default: _extreme("minimum"),
     aten.neg.default: Rule(_scaled(-1.0)),
+    aten.reciprocal.default: Rule(_reciprocal),
     aten.pow.Tensor_Scalar: Rule(_square, _refuse_power),
 }

@@ -120,7 +120,7 @@ def _gather(site: Site, index: Node, dim: int) -> Node:
     value = site.value(index)
     assert value is not None
     positive = torch.where(value < 0, value + shape(site.x)[dim], value)
-    return site.emit("gather", site.x, site.constant(f"{index.target}_index", positive), dim)
+    return site.emit("gather", site.x, site.constant(f"{index.name}_index", positive), dim)
 
 
 def _shuffle(site: Site) -> Node:

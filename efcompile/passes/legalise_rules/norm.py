@@ -5,7 +5,7 @@ from math import prod
 import torch
 from torch.fx import Node
 
-from efcompile.passes.legalise_rules.rule import Rule, Site
+from efcompile.passes.legalise_rules.rule import Rule, Site, computed_parameter
 from efcompile.passes.rewriting import shape
 
 aten = torch.ops.aten
@@ -14,12 +14,9 @@ aten = torch.ops.aten
 def _refuse_batch_norm(site: Site) -> str | None:
     if site.args.get("training", False):
         return "it uses the statistics of the batch"
-    for name in ("weight", "bias", "running_mean", "running_var"):
-        if site.args[name] is not None and site.value(site.args[name]) is None:
-            return f"its {name} is computed while running"
     if site.args["running_mean"] is None or site.args["running_var"] is None:
         return "it has no running statistics"
-    return None
+    return computed_parameter(site, "weight", "bias", "running_mean", "running_var")
 
 
 def _batch_norm(site: Site) -> Node:
@@ -34,7 +31,7 @@ def _batch_norm(site: Site) -> Node:
     shift = -mean.double() * scale
     if bias is not None:
         shift = shift + bias.double()
-    hint = str(args["running_mean"].target).removesuffix("running_mean").rstrip("_.") or "norm"
+    hint = args["running_mean"].name.removesuffix("running_mean").rstrip("_.") or "norm"
     constants = [
         site.constant(f"{hint}_scale", scale.float()),
         site.constant(f"{hint}_shift", shift.float()),
@@ -44,24 +41,27 @@ def _batch_norm(site: Site) -> Node:
     return site.channels_first(site.emit("affine", site.channels_last(site.x), *constants))
 
 
+def _refuse_affine_part(site: Site) -> str | None:
+    return computed_parameter(site, "weight", "bias")
+
+
 def _layer_norm(site: Site) -> Node:
     """Over several last dimensions: over their product, as one."""
     args, whole = site.args, shape(site.x)
     dims = len(args["normalized_shape"])
-    if dims == 1:
-        return site.emit("layer_norm", site.x, args["weight"], args["bias"], args["eps"])
     row = prod(whole[-dims:])
-    x = site.reshape(site.x, (*whole[:-dims], row))
     weight, bias = (
-        None if node is None else site.reshape(node, (row,))
+        None if node is None else site.known(site.reshape(node, (row,)))
         for node in (args["weight"], args["bias"])
     )
+    x = site.reshape(site.x, (*whole[:-dims], row))
     return site.reshape(site.emit("layer_norm", x, weight, bias, args["eps"]), whole)
 
 
 def _group_norm(site: Site) -> Node:
     args = site.args
-    options = (args["num_groups"], args["weight"], args["bias"], args["eps"])
+    weight, bias = site.known(args["weight"]), site.known(args["bias"])
+    options = (args["num_groups"], weight, bias, args["eps"])
     if len(shape(site.x)) == 2:
         return site.emit("group_norm", site.x, *options)
     return site.channels_first(site.emit("group_norm", site.channels_last(site.x), *options))
@@ -75,8 +75,8 @@ def _softmax(site: Site) -> Node:
 
 RULES: dict[object, Rule] = {
     aten.batch_norm.default: Rule(_batch_norm, _refuse_batch_norm),
-    aten.layer_norm.default: Rule(_layer_norm),
-    aten.group_norm.default: Rule(_group_norm),
+    aten.layer_norm.default: Rule(_layer_norm, _refuse_affine_part),
+    aten.group_norm.default: Rule(_group_norm, _refuse_affine_part),
     aten.softmax.int: Rule(_softmax),
     aten._softmax.default: Rule(_softmax),
 }

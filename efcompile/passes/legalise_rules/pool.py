@@ -107,6 +107,7 @@ RULES: dict[object, Rule] = {
     aten.avg_pool2d.default: Rule(_avg_pool, _refuse_avg_pool),
     aten.max_pool2d.default: Rule(_max_pool, _image),
     aten.adaptive_avg_pool2d.default: Rule(_adaptive_avg_pool, _refuse_adaptive),
+    aten._adaptive_avg_pool2d.default: Rule(_adaptive_avg_pool, _refuse_adaptive),
     aten.mean.dim: Rule(_mean),
     aten.mean.default: Rule(_mean),
     aten.sum.dim_IntList: Rule(_sum),

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
+from torch.fx.node import map_arg
 
 from efcompile import ops
 from efcompile.passes.base import add_constant, constant
@@ -33,8 +34,26 @@ class Site:
         return first
 
     def value(self, node: object) -> Tensor | None:
-        """The compile-time tensor behind `node`, if it is one."""
-        return constant(self.graph_module, node)
+        """The compile-time tensor behind `node`: a constant, or what is computed from constants
+        only (a reshaped weight)."""
+        found = constant(self.graph_module, node)
+        if found is not None or not isinstance(node, Node) or node.op != "call_function":
+            return found
+        operands = {n: self.value(n) for n in node.all_input_nodes}
+        if not operands or any(value is None for value in operands.values()):
+            return None
+        args, kwargs = map_arg((node.args, node.kwargs), lambda n: operands[n])
+        with torch.no_grad():
+            result = node.target(*args, **kwargs)  # type: ignore[operator]
+        return result if isinstance(result, Tensor) else None
+
+    def known(self, node: Node | None) -> Node | None:
+        """A parameter as one constant node, if it is not yet (see `value`)."""
+        if node is None or node.op == "get_attr":
+            return node
+        value = self.value(node)
+        assert value is not None
+        return self.constant(node.name, value)
 
     def emit(self, op: str, *args: Any) -> Node:
         """A dialect op in front of the node."""
@@ -69,6 +88,14 @@ class Site:
 
 def never(site: Site) -> str | None:
     """Nothing to refuse."""
+    return None
+
+
+def computed_parameter(site: Site, *names: str) -> str | None:
+    """A reason if one of the named parameters is given, but not known at compile time."""
+    for name in names:
+        if site.args[name] is not None and site.value(site.args[name]) is None:
+            return f"its {name} is computed while running"
     return None
 
 
