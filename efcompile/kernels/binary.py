@@ -7,6 +7,7 @@ from typing import Any
 
 from efcompile.kernels import sweep
 from efcompile.kernels.activations import VECTOR
+from efcompile.kernels.broadcast import Axis, merged_axes, offsets
 from efcompile.kernels.emit import Emitter, Expr, View, maximum, minimum, splat
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reference import te_activation, te_function
@@ -23,15 +24,6 @@ CODE: dict[str, Callable[[Expr, Expr], Expr]] = {
     "minimum": minimum,
 }
 """Kind (see `efcompile.ops.elementwise.BINARY`) -> vector code."""
-
-
-@dataclass(frozen=True)
-class Axis:
-    """A dimension of the result, and the operands' strides along it (0: broadcast)."""
-
-    size: int
-    a: int
-    b: int
 
 
 @dataclass(frozen=True)
@@ -53,34 +45,6 @@ def shape_of(call: OpCall) -> Shape | str:
         return f"no vector code for {kind} with the activation {act}"
     shapes = call.out.shape, call.operand("a").shape, call.operand("b").shape
     return call.not_float32() or Shape(merged_axes(*shapes), kind, act)
-
-
-def merged_axes(out: tuple[int, ...], a: tuple[int, ...], b: tuple[int, ...]) -> tuple[Axis, ...]:
-    """The broadcast of contiguous `a` and `b` to `out`, adjacent axes merged where both
-    operands step through them as through one."""
-    strides_a, strides_b = _strides(a, len(out)), _strides(b, len(out))
-    merged: list[Axis] = []
-    for axis in map(Axis, out, strides_a, strides_b):
-        if axis.size == 1:
-            continue
-        if (
-            merged
-            and _continues(merged[-1].a, axis.a, axis)
-            and _continues(merged[-1].b, axis.b, axis)
-        ):
-            merged[-1] = Axis(merged[-1].size * axis.size, axis.a, axis.b)
-        else:
-            merged.append(axis)
-    return tuple(merged) or (Axis(1, 0, 0),)
-
-
-def _strides(shape: tuple[int, ...], rank: int) -> list[int]:
-    full = (1,) * (rank - len(shape)) + shape
-    return [0 if size == 1 else prod(full[i + 1 :]) for i, size in enumerate(full)]
-
-
-def _continues(outer: int, inner: int, axis: Axis) -> bool:
-    return outer == inner * axis.size
 
 
 def plain(shape: Shape) -> Any:
@@ -132,14 +96,8 @@ def build(symbol: str, shape: Shape, target: Target, knobs: sweep.Knobs) -> Buil
 
     with e.loop(end - begin, "task", begin) as task:
         row, part = e.let(task // parts), e.let(task % parts)
-        start_a: Expr = 0
-        start_b: Expr = 0
-        rest = row
-        for axis in reversed(outer):
-            index = e.let(rest % axis.size)
-            start_a, start_b = start_a + index * axis.a, start_b + index * axis.b
-            rest = rest // axis.size
-        left, right = a.at(e.let(start_a)), b.at(e.let(start_b))
+        start_a, start_b = offsets(e, tuple(outer), row)
+        left, right = a.at(start_a), b.at(start_b)
         result = out.at(e.let(row * inner.size))
 
         def body(index: Expr, lanes: int) -> None:

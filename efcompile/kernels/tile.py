@@ -179,8 +179,12 @@ def gemm(
     bias: View | None,
     sink: Sink,
     stage: View | None = None,
+    weight_stride: int | None = None,
 ) -> None:
     """Emit the product for the row tiles of `rows` and the column panels of `panels`.
+
+    `weights` are packed panels, or with `weight_stride` a matrix [K, columns] read in place,
+    its rows that many elements apart.
 
     With `stage` (scratch of rows * panel floats) a tile's sums are stored there first and the
     sink runs over them in a small loop: for epilogues too heavy for the accumulators.
@@ -191,9 +195,10 @@ def gemm(
 
     def panel_code(column: Expr, widths: tuple[int, ...]) -> None:
         def tile_code(row: Expr, count: int) -> None:
-            _tile(e, tile, row, count, column, widths, segments, w, bias, sink, stage)
+            _tile(e, tile, row, count, column, widths, segments, w, pitch, bias, sink, stage)
 
-        w = weights.at(column * depth)
+        w = weights.at(column * depth if weight_stride is None else column)
+        pitch = sum(widths) if weight_stride is None else weight_stride
         with e.loop(rows.count, "row_tile") as index:
             if not _is_zero(rows.count):
                 tile_code(e.let((index + rows.first) * tile.rows, "row"), tile.rows)
@@ -235,11 +240,15 @@ def _tile(
     widths: tuple[int, ...],
     segments: Sequence[Segment],
     weights: View,
+    pitch: int,
     bias: View | None,
     sink: Sink,
     stage: View | None,
 ) -> None:
-    """One register tile: `count` rows from `row`, vectors of `widths` columns from `column`."""
+    """One register tile: `count` rows from `row`, vectors of `widths` columns from `column`.
+
+    `weights` starts at the tile's first column; its rows along k are `pitch` elements apart.
+    """
     starts = [sum(widths[:v]) for v in range(len(widths))]
     width = sum(widths)
     initial = [
@@ -253,8 +262,8 @@ def _tile(
     done = 0
     for segment in segments:
         base = segment.a.at(row * segment.stride)
-        run = weights.at(done * width)
-        _runs(e, tile, sums, widths, starts, base, segment, run)
+        run = weights.at(done * pitch)
+        _runs(e, tile, sums, widths, starts, base, segment, run, pitch)
         done += segment.total
     if stage is None:
         for r in range(count):
@@ -278,16 +287,17 @@ def _runs(
     a: View,
     segment: Segment,
     weights: View,
+    pitch: int,
 ) -> None:
     """All runs of `segment`, the repeats as loops around one run's code."""
     if not segment.repeats:
-        _accumulate(e, tile, sums, widths, starts, a, segment, weights)
+        _accumulate(e, tile, sums, widths, starts, a, segment, weights, pitch)
         return
     (count, step), inner = segment.repeats[0], segment.repeats[1:]
     rest = replace(segment, repeats=inner)
     with e.loop(count, "run") as run:
-        moved = weights.at(run * (rest.total * sum(widths)))
-        _runs(e, tile, sums, widths, starts, a.at(run * step), rest, moved)
+        moved = weights.at(run * (rest.total * pitch))
+        _runs(e, tile, sums, widths, starts, a.at(run * step), rest, moved, pitch)
 
 
 def _accumulate(
@@ -299,14 +309,14 @@ def _accumulate(
     a: View,
     segment: Segment,
     weights: View,
+    pitch: int,
 ) -> None:
     """``sums += A[:, segment] @ weights[segment]``."""
-    width = sum(widths)
     rows = len(sums)
 
     def broadcast_step(k: Expr) -> None:
         w = [
-            e.let(e.load(weights, k * width + start, lanes))
+            e.let(e.load(weights, k * pitch + start, lanes))
             for start, lanes in zip(starts, widths, strict=True)
         ]
         for r in range(rows):
@@ -318,7 +328,7 @@ def _accumulate(
         x = [e.let(e.load(a, r * segment.stride + k, steps)) for r in range(rows)]
         for step in range(steps):
             for v, lanes in enumerate(widths):
-                w = e.let(e.load(weights, (k + step) * width + starts[v], lanes))
+                w = e.let(e.load(weights, (k + step) * pitch + starts[v], lanes))
                 for r in range(rows):
                     element = lane(x[r], step) if steps > 1 else x[r]
                     e.set(sums[r][v], e.get(sums[r][v]) + splat(element, lanes) * w)

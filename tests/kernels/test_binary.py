@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from efcompile.kernels.binary import CODE, KERNEL, Axis, merged_axes
+from efcompile.kernels.binary import CODE, KERNEL
 from efcompile.ops.elementwise import BINARY
 from tests.kernels.harness import HOST, check, op_call, reference, run_built
 
@@ -43,15 +43,8 @@ def test_constant_operand_and_activation(kind: str) -> None:
     check(KERNEL, constants=("b",), plain_operands=operands, a=a, b=b, kind=kind, act="hardswish")
 
 
-def test_axes_are_merged() -> None:
+def test_every_kind_has_code() -> None:
     assert set(CODE) == set(BINARY)
-    assert merged_axes((2, 7, 37), (2, 7, 37), (2, 7, 37)) == (Axis(518, 1, 1),)
-    assert merged_axes((2, 3, 5, 4), (2, 3, 5, 4), (2, 1, 1, 4)) == (
-        Axis(2, 60, 4),
-        Axis(15, 4, 0),
-        Axis(4, 1, 1),
-    )
-    assert merged_axes((1, 1), (1, 1), ()) == (Axis(1, 0, 0),)
 
 
 def test_refuses_integers() -> None:

@@ -1,0 +1,146 @@
+"""Group norm of channels-last images, two-pass."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from efcompile.kernels import sweep
+from efcompile.kernels.emit import Emitter, Expr, View, float32, splat
+from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
+from efcompile.kernels.reduce import add, inverse_root, moments, reduce
+from efcompile.kernels.reference import te_function, te_normalise
+from efcompile.targets.target import Target
+from efcompile.tvm_api import te
+
+
+@dataclass(frozen=True)
+class Shape:
+    """x [images, positions, channels]: each image's `groups` runs of channels are normalised
+    over all positions, then scaled and shifted by channel."""
+
+    images: int
+    positions: int
+    channels: int
+    groups: int
+    weight: bool
+    bias: bool
+    eps: float
+
+    @property
+    def width(self) -> int:
+        """Channels of a group."""
+        return self.channels // self.groups
+
+
+def shape_of(call: OpCall) -> Shape | str:
+    """The shape of a `group_norm` call, or why it is not one for this kernel."""
+    images, *positions, channels = call.out.shape
+    affine = call.args["weight"] is not None, call.args["bias"] is not None
+    return call.not_float32() or Shape(
+        images, prod(positions), channels, call.args["groups"], *affine, call.args["eps"]
+    )
+
+
+def plain(shape: Shape) -> Any:
+    """x [images, positions, channels], [weight [channels]], [bias [channels]] -> like x."""
+    size, width = (shape.images, shape.positions, shape.channels), shape.width
+    x = te.placeholder(size, name="x")
+    rows = te.compute(
+        (shape.images * shape.groups, shape.positions * width),
+        lambda i, j: x[i // shape.groups, j // width, i % shape.groups * width + j % width],
+        name="grouped",
+    )
+    normal = te_normalise(rows, shape.eps)
+    y = te.compute(
+        size,
+        lambda n, p, c: normal[n * shape.groups + c // width, p * width + c % width],
+        name="back",
+    )
+    operands = [x]
+    if shape.weight:
+        weight, unscaled = te.placeholder((shape.channels,), name="weight"), y
+        operands.append(weight)
+        y = te.compute(size, lambda n, p, c: unscaled[n, p, c] * weight[c], name="scaled")
+    if shape.bias:
+        bias, scaled = te.placeholder((shape.channels,), name="bias"), y
+        operands.append(bias)
+        y = te.compute(size, lambda n, p, c: scaled[n, p, c] + bias[c], name="shifted")
+    return te_function([*operands, y])
+
+
+def default_knobs(shape: Shape, target: Target) -> sweep.Knobs:
+    """See `sweep.default_knobs`."""
+    return sweep.default_knobs(target)
+
+
+def pack(call: OpCall, shape: Shape, knobs: sweep.Knobs) -> list[str | Array]:
+    """x, [weight], [bias]."""
+    names = ["x", *["weight"] * shape.weight, *["bias"] * shape.bias]
+    return [call.argument(name) for name in names]
+
+
+def build(symbol: str, shape: Shape, target: Target, knobs: sweep.Knobs) -> Built:
+    """Pointers: x, [weight], [bias], out.  A task is one group of one image."""
+    e = Emitter()
+    x = e.pointer("x")
+    weight = e.pointer("weight") if shape.weight else None
+    bias = e.pointer("bias") if shape.bias else None
+    out, scales = e.pointer("out"), e.pointer("scratch")
+    begin, end = e.integer("begin"), e.integer("end")
+    width = shape.width
+
+    with e.loop(end - begin, "task", begin) as task:
+        image, first = e.let(task // shape.groups), e.let(task % shape.groups * width)
+        start = e.let(image * (shape.positions * shape.channels) + first)
+        source, result = x.at(start), out.at(start)
+        mean, scale = _moments(e, source, shape, knobs)
+
+        def scale_channel(c: Expr, lanes: int) -> None:
+            value = splat(scale, lanes)
+            if weight is not None:
+                value = value * e.load(weight, first + c, lanes)
+            e.store(scales, c, value, lanes)
+
+        sweep.sweep_all(e, width, knobs, scale_channel)
+        with e.loop(shape.positions, "position") as position:
+            row = e.let(position * shape.channels)
+
+            def body(c: Expr, lanes: int) -> None:
+                value = (e.load(source, row + c, lanes) - splat(mean, lanes)) * e.load(
+                    scales, c, lanes
+                )
+                if bias is not None:
+                    value = value + e.load(bias, first + c, lanes)
+                e.store(result, row + c, value, lanes)
+
+            sweep.sweep_all(e, width, knobs, body)
+    return Built(e.finish(symbol), 4 * width, shape.images * shape.groups)
+
+
+def _moments(e: Emitter, x: View, shape: Shape, knobs: sweep.Knobs) -> tuple[Expr, Expr]:
+    """Mean and 1 / sqrt(variance + eps) of one group."""
+    size = shape.positions * shape.width
+    if shape.groups == 1:
+        return moments(e, x, size, knobs.lanes, shape.eps)
+
+    def over_rows(centre: Expr | None) -> Expr:
+        """The mean over the group of x, or of its squared distance from `centre`."""
+        total = e.register(1, value=float32(0.0))
+        with e.loop(shape.positions, "position") as position:
+            row = x.at(e.let(position * shape.channels))
+
+            def load(index: Expr, lanes: int) -> Expr:
+                value = e.load(row, index, lanes)
+                if centre is None:
+                    return value
+                centred = e.let(value - splat(centre, lanes))
+                return centred * centred
+
+            e.set(total, e.get(total) + reduce(e, shape.width, knobs.lanes, load, add, 0.0))
+        return e.let(e.get(total) * float32(1 / size))
+
+    mean = over_rows(None)
+    return mean, inverse_root(e, over_rows(mean), shape.eps)
+
+
+KERNEL = Kernel("group-norm", "group_norm", shape_of, plain, default_knobs, pack, build)
