@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from efcompile.cli import options
 from efcompile.cli.console import err, ms, out, print_json, say
 from efcompile.devices.measurement import Measurement
 
@@ -15,9 +16,13 @@ def bench(
     bundle: Annotated[Path, typer.Argument(help="The directory that `optimize` printed")],
     device: Annotated[str, typer.Option(help="local or qemu")] = "local",
     threads: Annotated[int, typer.Option("--threads", "--num-threads", min=1)] = 1,
-    warmup: Annotated[int, typer.Option(min=0, help="Untimed runs first (local)")] = 5,
-    iterations: Annotated[int, typer.Option(min=1, help="Timed runs (local)")] = 50,
-    json: Annotated[bool, typer.Option("--json", help="Machine-readable output")] = False,
+    warmup: Annotated[
+        int | None, typer.Option(min=0, help="Untimed runs first; local only", show_default="5")
+    ] = None,
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help="Timed runs; local only", show_default="50")
+    ] = None,
+    json: options.Json = False,
 ) -> None:
     """Measure BUNDLE, and compare it with eager PyTorch on the sample it carries.
 
@@ -33,7 +38,9 @@ def bench(
     loaded = load_bundle(bundle)
     chosen = get_device(device)
     if isinstance(chosen, Local):
-        chosen = Local(warmup=warmup, iterations=iterations)
+        chosen = Local(5 if warmup is None else warmup, iterations or 50)
+    elif warmup is not None or iterations is not None:
+        raise typer.BadParameter(f"{device} counts one inference: no --warmup, no --iterations")
     say(f"{loaded.manifest.model} for {loaded.manifest.target.name} on {chosen.name}")
     with err.status("checking against the sample"):
         inputs, wanted = sample.read(loaded)

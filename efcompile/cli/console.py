@@ -1,11 +1,13 @@
 """Where output goes: results to stdout, everything said along the way to stderr."""
 
 import json
+import sys
 from typing import Any
 
 from rich.console import Console
 
-out = Console(highlight=False, soft_wrap=True)
+# Tables in a file or a pipe are not squeezed into the 80 columns that rich would assume.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True, highlight=False)
 
 

@@ -1,17 +1,13 @@
 """``efcompile devices``: where bundles can run, and what this machine compiles for."""
 
-from typing import Annotated
-
-import typer
 from rich.markup import escape
 from rich.table import Table
 
+from efcompile.cli import options
 from efcompile.cli.console import out, print_json
 
 
-def devices(
-    json: Annotated[bool, typer.Option("--json", help="Machine-readable output")] = False,
-) -> None:
+def devices(json: options.Json = False) -> None:
     """List devices (and why one is not available) and the targets to compile for."""
     from efcompile.devices.registry import DEVICES
     from efcompile.targets.aliases import ALIASES

@@ -71,14 +71,18 @@ class Census:
     gathers: int
     permutes: int
     reshapes: int
-    slices: int
+    copies: int
 
 
 _KINDS = {
     "batch_norms": {"aten.batch_norm.default", "efcompile.affine.default"},
     "gathers": {"aten.index.Tensor", "aten.embedding.default", "efcompile.gather.default"},
     "permutes": {"aten.permute.default", "efcompile.permute.default"},
-    "slices": {"aten.slice.Tensor", "efcompile.slice.default"},
+    "copies": {
+        *("aten.slice.Tensor", "aten.expand.default", "aten.cat.default"),
+        *("aten.constant_pad_nd.default", "aten.pad.default"),
+        *(f"efcompile.{name}.default" for name in ("slice", "expand", "concat", "pad")),
+    },
 }
 
 
@@ -113,13 +117,17 @@ def _account_for(before: Census, after: Census, left: Accounting) -> None:
         "batch_norms": left.batch_norms,
         "gathers": left.gathers,
         "permutes": left.permutes,
+        "copies": left.copies,
     }
     for kind, count in asdict(before).items():
         names = which.get(kind, ())
         shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
         table.add_row(kind.replace("_", " "), str(count), str(asdict(after)[kind]), shown)
     out.print(table)
-    counts = Counter(left.counts).most_common()
-    out.print("kernels' ops: " + ", ".join(f"{count} {name}" for name, count in counts))
-    for kind, names in (("copies", left.copies), ("leftovers", left.leftovers)):
-        out.print(f"{kind}: {', '.join(names) or 'none'}", markup=False)
+    out.print("ops: " + _counted(Counter(left.counts)), markup=False)
+    leftovers = Counter(entry.partition(": ")[2] for entry in left.leftovers)
+    out.print("leftovers: " + _counted(leftovers), markup=False)
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} x {name}" for name, count in counts.most_common()) or "none"

@@ -47,6 +47,7 @@ def optimize(
     from efcompile.cli.progress import steps
     from efcompile.cli.results import beside_eager, print_results, results_json
     from efcompile.cli.source import prepare
+    from efcompile.errors import InputError
     from efcompile.passes.manager import Stage
     from efcompile.passes.pipeline import build_pipeline
     from efcompile.targets.resolve import resolve
@@ -55,8 +56,9 @@ def optimize(
     features = options.features(mattr)
     described = resolve(target, cpu=cpu, features=features)
     pipeline = build_pipeline(options.names(passes), disable_pass or ())
-    for name in print_after or ():
-        build_pipeline([name])
+    for (step,) in map(build_pipeline, zip(print_after or ())):
+        if step.name not in {running.name for running in pipeline}:
+            raise InputError(f"cannot print the graph after {step.name}: it is not to run")
     source = prepare(model, checkpoint, batch, resolution)
     say(f"{source.name} for {described.triple}, {described.cpu}: {source.weights}")
 

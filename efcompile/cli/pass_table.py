@@ -17,8 +17,11 @@ _SHOWN = 3
 def pass_table(stages: Sequence[Stage]) -> Table:
     """A row per pass: nodes before and after, what it rewrote, how often it refused, errors."""
     table = Table(title="Passes")
-    for column in ("pass", "nodes", "rewritten", "refused", "max-abs error"):
-        table.add_column(column, justify="left" if column in ("pass", "rewritten") else "right")
+    table.add_column("pass", no_wrap=True)
+    table.add_column("nodes", justify="right", no_wrap=True)
+    table.add_column("rewritten")
+    table.add_column("refused", justify="right")
+    table.add_column("max-abs error", justify="right")
     for stage in stages:
         record = stage.record
         table.add_row(
@@ -32,8 +35,15 @@ def pass_table(stages: Sequence[Stage]) -> Table:
 
 
 def kinds(outcome: Outcome) -> Counter[str]:
-    """How often a pass rewrote each kind of place: its descriptions without node numbers."""
-    return Counter(re.sub(r"(?<=[a-z0-9])_\d+\b", "", words) for words in outcome.rewritten)
+    """How often a pass rewrote each kind of place: its descriptions without node numbers,
+    shapes and values."""
+    return Counter(_kind(words) for words in outcome.rewritten)
+
+
+def _kind(words: str) -> str:
+    words = re.sub(r"(?<=\w)(_(default|tensor|scalar|int|dim))?(_\d+)?\b", "", words)
+    words = re.sub(r" ?[\[(][\d., ]*[\])]", "", words)
+    return re.sub(r"(?<![\w.])\d+(\.\d+)?(e[+-]\d+)?(?!\w)", "n", words)
 
 
 def summary(outcome: Outcome) -> str:
