@@ -1,0 +1,143 @@
+"""Layer norm and the linear layer behind it: rows are normalised into scratch, then multiplied."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from efcompile.kernels import sweep
+from efcompile.kernels.activations import CHEAP, VECTOR
+from efcompile.kernels.emit import Emitter, int32, select
+from efcompile.kernels.kernel import Array, Built, Kernel, OpCall, contiguous
+from efcompile.kernels.layer_norm import normalise_row
+from efcompile.kernels.reference import te_activation, te_function, te_normalise
+from efcompile.kernels.tile import (
+    Segment,
+    Tile,
+    choose_tile,
+    gemm,
+    pack_panels,
+    share,
+    store_epilogue,
+)
+from efcompile.targets.target import Target
+from efcompile.tvm_api import te
+
+
+@dataclass(frozen=True)
+class Shape:
+    """``act(normalise(x[m, k]) @ weight[n, k].T + bias)``."""
+
+    m: int
+    n: int
+    k: int
+    bias: bool
+    eps: float
+    act: str
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """`tile`, how many row tiles and panels make one task, and the loops over a row.
+
+    Tasks are ordered row block by row block: consecutive tasks of one block, which one thread
+    runs, share its normalised rows.
+    """
+
+    tile: Tile
+    task_row_tiles: int
+    task_panels: int
+    rows: sweep.Knobs
+
+
+def shape_of(call: OpCall) -> Shape | str:
+    """The shape of a `norm_linear` call, or why it is not one for this kernel."""
+    if call.constant("weight") is None:
+        return "the weight is not a constant, so it cannot be packed"
+    if call.args["bias"] is not None and call.constant("bias") is None:
+        return "the bias is not a constant"
+    act = call.args["act"]
+    if act not in VECTOR:
+        return f"no vector code for the activation {act}"
+    n, k = call.operand("weight").shape
+    rows, bias = prod(call.out.shape[:-1]), call.args["bias"] is not None
+    return call.not_float32() or Shape(rows, n, k, bias, call.args["eps"], act)
+
+
+def plain(shape: Shape) -> Any:
+    """x [m, k], weight [n, k], [bias [n]] -> [m, n]."""
+    x = te.placeholder((shape.m, shape.k), name="x")
+    weight = te.placeholder((shape.n, shape.k), name="weight")
+    normal = te_normalise(x, shape.eps)
+    operands = [x, weight]
+    k = te.reduce_axis((0, shape.k), name="depth")
+    size = (shape.m, shape.n)
+    y = te.compute(size, lambda i, j: te.sum(normal[i, k] * weight[j, k], k), name="sum")
+    if shape.bias:
+        bias, summed = te.placeholder((shape.n,), name="bias"), y
+        operands.append(bias)
+        y = te.compute(size, lambda i, j: summed[i, j] + bias[j], name="biased")
+    return te_function([*operands, te_activation(y, shape.act)])
+
+
+def default_knobs(shape: Shape, target: Target) -> Knobs:
+    """Row blocks of a quarter of the L2 cache, cut by panels into two tasks per core."""
+    tile = choose_tile(shape.m, shape.n, target)
+    row_tiles = max(1, shape.m // tile.rows)
+    fitting = max(1, target.l2_bytes // 4 // (4 * shape.k * tile.rows))
+    blocks = max(-(-row_tiles // fitting), min(row_tiles, target.cores))
+    task_row_tiles = -(-row_tiles // blocks)
+    panels = max(1, shape.n // tile.panel)
+    groups = min(panels, max(1, -(-2 * target.cores // blocks)))
+    return Knobs(tile, task_row_tiles, -(-panels // groups), sweep.default_knobs(target))
+
+
+def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
+    """x, the weight's panels, [bias]."""
+    weight, bias = call.constant("weight"), call.constant("bias")
+    assert weight is not None
+    operands: list[str | Array] = [call.argument("x"), pack_panels(weight, knobs.tile.panel)]
+    return operands if bias is None else [*operands, contiguous(bias)]
+
+
+def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
+    """Pointers: x, packed weight, [bias], out."""
+    tile, k = knobs.tile, shape.k
+    e = Emitter()
+    x, weight = e.pointer("x"), e.pointer("weight")
+    bias = e.pointer("bias") if shape.bias else None
+    out, normal = e.pointer("out"), e.pointer("scratch")
+    begin, end = e.integer("begin"), e.integer("end")
+
+    row_tiles, panels = shape.m // tile.rows, shape.n // tile.panel
+    blocks = max(1, -(-row_tiles // knobs.task_row_tiles))
+    groups = max(1, -(-panels // knobs.task_panels))
+    block_rows = knobs.task_row_tiles * tile.rows
+    most_rows = max(block_rows, shape.m - (blocks - 1) * block_rows)
+    staged = shape.act not in CHEAP
+
+    with e.loop(end - begin, "task", begin) as task:
+        block, group = e.let(task // groups), e.let(task % groups)
+        first = e.hold(block * block_rows) if blocks > 1 else 0
+        last = block == int32(blocks - 1)
+        count = select(last, shape.m - first, int32(block_rows)) if blocks > 1 else shape.m
+        with e.when((group == int32(0)) | (task == begin)), e.loop(count, "row") as row:
+            source, target_row = x.at(e.let((first + row) * k)), normal.at(e.let(row * k))
+            normalise_row(e, source, target_row, k, shape.eps, knobs.rows)
+        gemm(
+            e,
+            tile,
+            shape.n,
+            shape.m,
+            share(e, block, blocks, knobs.task_row_tiles, row_tiles),
+            share(e, group, groups, knobs.task_panels, panels),
+            [Segment(normal.at(0 - first * k), k, k)],
+            weight,
+            bias,
+            store_epilogue(out, shape.n, shape.act, None),
+            normal.at(most_rows * k) if staged else None,
+        )
+    stage = tile.rows * tile.panel if staged else 0
+    return Built(e.finish(symbol), 4 * (most_rows * k + stage), blocks * groups)
+
+
+KERNEL = Kernel("norm-linear", "norm_linear", shape_of, plain, default_knobs, pack, build)

@@ -1,0 +1,55 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from efcompile.kernels.norm_linear import KERNEL
+from tests.kernels.harness import HOST, assert_close, check, op_call, reference, run_built
+
+
+@pytest.mark.parametrize(("m", "n", "k", "act"), [(49, 150, 37, "none"), (5, 17, 64, "gelu")])
+@pytest.mark.parametrize("bias", [True, False])
+def test_matches_reference(m: int, n: int, k: int, act: str, bias: bool) -> None:
+    torch.manual_seed(0)
+    check(
+        KERNEL,
+        constants=("weight", "bias"),
+        plain_operands=("x", "weight", "bias"),
+        x=2 * torch.randn(2, m, k) + 1,
+        weight=torch.randn(n, k),
+        bias=torch.randn(n) if bias else None,
+        eps=1e-6,
+        act=act,
+    )
+
+
+def test_any_split_of_rows_and_panels() -> None:
+    torch.manual_seed(0)
+    args = {
+        "x": torch.randn(1, 50, 24),
+        "weight": torch.randn(200, 24),
+        "bias": torch.randn(200),
+        "eps": 1e-5,
+        "act": "none",
+    }
+    call = op_call("norm_linear", ("weight", "bias"), **args)
+    knobs = replace(
+        KERNEL.default_knobs(KERNEL.shape_of(call), HOST), task_row_tiles=1, task_panels=1
+    )
+    for pieces in (1, 2, 5):
+        got = run_built(KERNEL, call, args, HOST, knobs, pieces)
+        assert_close(got, reference("norm_linear", **args).numpy())
+
+
+@pytest.mark.parametrize(
+    ("constants", "change", "why"),
+    [
+        ((), {}, "weight"),
+        (("weight",), {"bias": torch.ones(5)}, "bias"),
+        (("weight",), {"x": torch.ones(2, 4).double(), "weight": torch.ones(5, 4).double()}, "64"),
+    ],
+)
+def test_refusals(constants: tuple[str, ...], change: dict[str, torch.Tensor], why: str) -> None:
+    args = {"x": torch.ones(2, 4), "weight": torch.ones(5, 4), "bias": None, **change}
+    reason = KERNEL.shape_of(op_call("norm_linear", constants, eps=1e-5, **args))
+    assert isinstance(reason, str) and why in reason
