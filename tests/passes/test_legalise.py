@@ -75,6 +75,7 @@ def test_module(name: str) -> None:
 
 FUNCTIONS: dict[str, tuple[Function, tuple[int, ...], dict[str, int]]] = {
     "add_number": (lambda x: x + 2, TOKENS, {"scalar": 1}),
+    "nothing": (lambda x: (0 + x * 1).exp(), TOKENS, {"activation": 1}),
     "scaled_add": (
         lambda x: torch.add(x, x.exp(), alpha=0.5),
         TOKENS,

@@ -70,16 +70,20 @@ def _arithmetic(kind: str, swapped: bool = False) -> Rule:
         if right is not None and _shape_of(a) == whole and not (kind == "div" and right == 0):
             multiply = {"mul": right, "div": 1 / right if right else 0.0}.get(kind, 1.0)
             add = {"add": right * alpha, "sub": -right * alpha}.get(kind, 0.0)
-            return site.emit("scalar", a, multiply, add)
+            return _scalar(site, a, multiply, add)
         if left is not None and _shape_of(b) == whole and kind != "div":
             multiply = {"mul": left, "sub": -alpha}.get(kind, alpha)
-            return site.emit("scalar", b, multiply, 0.0 if kind == "mul" else left)
+            return _scalar(site, b, multiply, 0.0 if kind == "mul" else left)
         a, b = _tensor(site, a), _tensor(site, b)
         if alpha != 1:
             b = site.emit("scalar", b, alpha, 0.0)
         return site.emit("binary", a, b, kind)
 
     return Rule(build, refuse)
+
+
+def _scalar(site: Site, x: Node, multiply: float, add: float) -> Node:
+    return x if (multiply, add) == (1.0, 0.0) else site.emit("scalar", x, multiply, add)
 
 
 def _shape_of(operand: object) -> tuple[int, ...] | None:
