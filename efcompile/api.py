@@ -17,6 +17,7 @@ from torch.utils import _pytree as pytree
 from efcompile.bundle import sample
 from efcompile.bundle.library import Library
 from efcompile.bundle.load import Bundle, load_bundle
+from efcompile.bundle.toolchain import object_toolchain
 from efcompile.bundle.write import copy_bundle, write_bundle
 from efcompile.devices.registry import get_device
 from efcompile.errors import InputError, ParityError
@@ -123,6 +124,7 @@ def optimize(
     from efcompile.passes.pipeline import build_pipeline
 
     described = resolve(target, cpu=cpu, features=features)
+    object_toolchain(described)  # a missing compiler is better told before the work
     pipeline = build_pipeline(passes, disable)
     module = resolve_model(model) if isinstance(model, str) else model
     title = name or (_title(model) if isinstance(model, str) else name_of(module))

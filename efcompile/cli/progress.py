@@ -1,6 +1,5 @@
 """What `optimize` says while it works: a bar on a terminal, a line per step elsewhere."""
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -17,17 +16,14 @@ class Steps:
         self._progress = progress
         self._task = progress.add_task(names[0], total=len(names))
         self._at = 0
-        self._started = time.monotonic()
 
     def done(self, name: str) -> None:
         """The next step of that name has ended, and with it those before."""
         self._at = self._names.index(name, self._at) + 1
         if not err.is_terminal:
-            took = time.monotonic() - self._started
-            say(f"[{self._at}/{len(self._names)}] {name}: {took:.1f} s")
+            say(f"[{self._at}/{len(self._names)}] {name}")
         running = self._names[self._at] if self._at < len(self._names) else ""
         self._progress.update(self._task, completed=self._at, description=running)
-        self._started = time.monotonic()
 
 
 @contextmanager
