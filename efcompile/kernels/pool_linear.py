@@ -189,4 +189,4 @@ def _pool(e: Emitter, x: View, pooled: View, statistics: View, shape: Shape, kno
         normalise_row(e, pooled, pooled, k, shape.eps, knobs.rows)
 
 
-KERNEL = Kernel("pool-linear", "pool_linear", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel("pool_linear", "pool_linear", shape_of, plain, default_knobs, pack, build)

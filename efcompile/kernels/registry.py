@@ -5,6 +5,7 @@ from functools import cache
 from efcompile.kernels import (
     activation_map,
     affine,
+    attention,
     binary,
     concat,
     conv_direct,
@@ -13,21 +14,43 @@ from efcompile.kernels import (
     ffn,
     gather,
     gemm,
+    group_norm,
+    layer_norm,
+    matmul,
+    mean,
     mlp,
+    norm_linear,
     pad,
     pool,
+    pool_linear,
+    pool_mixer,
+    resize,
     scalar_map,
+    softmax,
     strided_copy,
 )
 from efcompile.kernels.kernel import Kernel, OpCall
 
 KERNELS: tuple[Kernel, ...] = (
+    # Depthwise before the rest: conv_grouped serves it too, on the model's NCHW input.
     depthwise.KERNEL,
     conv_direct.KERNEL,
     conv_grouped.KERNEL,
     gemm.KERNEL,
+    matmul.KERNEL,
     mlp.KERNEL,
     ffn.KERNEL,
+    attention.KERNEL,
+    layer_norm.KERNEL,
+    group_norm.KERNEL,
+    softmax.KERNEL,
+    norm_linear.KERNEL,
+    pool.AVG,
+    pool.MAX,
+    pool_mixer.KERNEL,
+    mean.KERNEL,
+    pool_linear.KERNEL,
+    resize.KERNEL,
     activation_map.KERNEL,
     affine.KERNEL,
     binary.KERNEL,
@@ -38,8 +61,6 @@ KERNELS: tuple[Kernel, ...] = (
     concat.KERNEL,
     gather.KERNEL,
     pad.KERNEL,
-    pool.AVG,
-    pool.MAX,
 )
 """All kernels.  For one op the first that does not refuse a call is taken."""
 
