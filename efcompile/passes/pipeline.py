@@ -9,13 +9,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from efcompile.errors import InputError
+from efcompile.passes.attention_views import AttentionViews
 from efcompile.passes.base import Pass
+from efcompile.passes.cancel_reshapes import CancelReshapes
 from efcompile.passes.fold_attention_scale import FoldAttentionScale
 from efcompile.passes.fold_batchnorm import FoldBatchnorm
 from efcompile.passes.fold_layer_scale import FoldLayerScale
+from efcompile.passes.fuse_attention import FuseAttention
+from efcompile.passes.fuse_centre_tap import FuseCentreTap
+from efcompile.passes.fuse_epilogue import FuseEpilogue
+from efcompile.passes.fuse_ffn import FuseFfn
+from efcompile.passes.fuse_mlp import FuseMlp
+from efcompile.passes.fuse_norm_linear import FuseNormLinear
+from efcompile.passes.fuse_pool_head import FusePoolHead
+from efcompile.passes.fuse_pool_mixer import FusePoolMixer
+from efcompile.passes.fuse_subsample import FuseSubsample
+from efcompile.passes.hoist_slices import HoistSlices
+from efcompile.passes.legalise import Legalise
 from efcompile.passes.merge_heads import MergeHeads
 from efcompile.passes.merge_projections import MergeProjections
+from efcompile.passes.pointwise_to_linear import PointwiseToLinear
 from efcompile.passes.precompute_attention_bias import PrecomputeAttentionBias
+from efcompile.passes.split_projections import SplitProjections
 from efcompile.passes.swap_patch_embed import SwapPatchEmbed
 
 STRUCTURAL: tuple[Pass, ...] = (
@@ -34,7 +49,31 @@ STRUCTURAL: tuple[Pass, ...] = (
 )
 """On the normal form."""
 
-PIPELINE: tuple[Pass, ...] = STRUCTURAL
+DIALECT: tuple[Pass, ...] = (
+    # Before permutes cancel: the one behind its op then meets the model's own.
+    FuseAttention(),
+    CancelReshapes(),
+    # The passes below look for linears, not for convolutions with kernel one.
+    PointwiseToLinear(),
+    FuseSubsample(),
+    FuseCentreTap(),
+    HoistSlices(),
+    # After slices moved, so that what is split off is no more than what is read.
+    SplitProjections(),
+    # After the split: what is left of a merged projection is read in place.
+    AttentionViews(),
+    # Before the epilogues: a norm joins a linear that has none yet, a stencil takes its own.
+    FuseNormLinear(),
+    FusePoolMixer(),
+    FuseEpilogue(),
+    # Whole blocks last, out of ops that have their epilogues.
+    FuseFfn(),
+    FuseMlp(),
+    FusePoolHead(),
+)
+"""On the channels-last dialect."""
+
+PIPELINE: tuple[Pass, ...] = (*STRUCTURAL, Legalise(), *DIALECT)
 """The default pipeline."""
 
 
@@ -47,14 +86,21 @@ class Order:
     reason: str
 
 
+_AFTER_NORMS = "a norm stands between a projection and what it could fold"
+
 CONSTRAINTS: tuple[Order, ...] = (
-    Order(
-        "swap-patch-embed",
-        "fold-batchnorm",
-        "the approximate stem brings batch norms that would stay",
+    *(
+        Order(p.name, Legalise.name, "it matches the normal form, not the dialect")
+        for p in STRUCTURAL
     ),
-    Order("fold-batchnorm", "fold-layer-scale", "a norm hides the projection from its layer scale"),
-    Order("fold-batchnorm", "merge-heads", "heads with norms of their own read different inputs"),
+    *(Order(Legalise.name, p.name, "it matches the dialect, not the normal form") for p in DIALECT),
+    Order("swap-patch-embed", "fold-batchnorm", "its approximate form brings batch norms"),
+    Order("fold-batchnorm", "fold-layer-scale", _AFTER_NORMS),
+    Order("fold-batchnorm", "merge-heads", _AFTER_NORMS),
+    Order("fuse-attention", "cancel-reshapes", "its permutes would stay"),
+    Order("pointwise-to-linear", "fuse-epilogue", "it converts plain convolutions"),
+    Order("fuse-epilogue", "fuse-ffn", "blocks are made of ops that have their epilogues"),
+    Order("fuse-epilogue", "fuse-mlp", "blocks are made of ops that have their epilogues"),
 )
 
 
@@ -64,16 +110,24 @@ def build_pipeline(
     """The passes to run: `passes` (names of `PIPELINE`'s, or passes) in that order, or all of
     `PIPELINE`; without those named in `disabled`.
 
-    Raises `InputError` for an unknown name, with the nearest known one, and for an order that
-    breaks one of `CONSTRAINTS`.
+    Only what is in the dialect has kernels, so `legalise` is put in its place, between the two
+    phases, where `passes` lack it.
+
+    Raises `InputError` for an unknown name, with the nearest known one, for an order that
+    breaks one of `CONSTRAINTS`, and for disabling `legalise`.
     """
-    chosen = [
-        p if isinstance(p, Pass) else _named(p) for p in (PIPELINE if passes is None else passes)
-    ]
-    out = {_named(name).name for name in disabled}
-    pipeline = tuple(p for p in chosen if p.name not in out)
-    _check_order([p.name for p in pipeline])
-    return pipeline
+    given = PIPELINE if passes is None else passes
+    chosen = [p if isinstance(p, Pass) else _named(p) for p in given]
+    without = {_named(name).name for name in disabled}
+    if Legalise.name in without:
+        raise InputError(f"{Legalise.name} cannot be disabled: only the dialect has kernels")
+    chosen = [p for p in chosen if p.name not in without]
+    if Legalise.name not in [p.name for p in chosen]:
+        dialect = {p.name for p in DIALECT}
+        place = next((i for i, p in enumerate(chosen) if p.name in dialect), len(chosen))
+        chosen.insert(place, Legalise())
+    _check_order([p.name for p in chosen])
+    return tuple(chosen)
 
 
 def _named(name: str) -> Pass:

@@ -75,7 +75,7 @@ class PrecomputeAttentionBias(Pass):
         if "sum" in match.nodes:
             return _mix(graph_module, match)
         node = match.anchor
-        new = add_constant(graph_module, node.name, _value(graph_module, node))
+        new = add_constant(graph_module, f"{node.name}_value", _value(graph_module, node))
         set_sources(new, node)
         substitute(node, new)
         return f"{node.name} {list(shape(new))}"
