@@ -1,0 +1,89 @@
+"""Attention without mixing of heads: a task is a block of queries of one head."""
+
+from efcompile.kernels.attention_bias import BiasPointers, padded_bias
+from efcompile.kernels.attention_parts import (
+    Carver,
+    Knobs,
+    copied_query_floats,
+    copied_value_floats,
+    each_block,
+    head_start,
+    load_keys,
+    load_values,
+    make_knobs,
+    score_rows,
+    softmax_rows,
+    weigh_values,
+)
+from efcompile.kernels.attention_shape import Shape, pitch_of, plain
+from efcompile.kernels.attention_shape import shape_of as any_shape_of
+from efcompile.kernels.emit import Emitter, Expr, int32
+from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
+from efcompile.targets.target import Target
+
+
+def shape_of(call: OpCall) -> Shape | str:
+    """The shape of an `attention` call, or why it is not one for this kernel."""
+    shape = any_shape_of(call)
+    return "heads are mixed" if isinstance(shape, Shape) and shape.mixed else shape
+
+
+def default_knobs(shape: Shape, target: Target) -> Knobs:
+    """Blocks whose scores take half the L1 cache; enough of them for a task per core."""
+    fitting = target.l1_bytes // 2 // (4 * pitch_of(shape, target.lanes))
+    wanted = -(-target.cores // (shape.batch * shape.heads))
+    return make_knobs(shape, target, min(fitting, -(-shape.queries // wanted)))
+
+
+def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
+    """q, k, v, the bias padded to whole vectors, [a runtime bias]."""
+    operands: list[str | Array] = [call.argument(name) for name in ("q", "k", "v")]
+    operands.append(padded_bias(call, shape, pitch_of(shape, knobs.scores.lanes)))
+    return [*operands, "bias"] if shape.bias_at_run_time else operands
+
+
+def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
+    """Pointers: q, k, v, padded bias, [runtime bias], out."""
+    lanes, block_rows = knobs.scores.lanes, knobs.task_queries
+    pitch, blocks = pitch_of(shape, lanes), -(-shape.queries // block_rows)
+    e = Emitter()
+    q, k, v = e.pointer("q"), e.pointer("k"), e.pointer("v")
+    bias = BiasPointers.declare(e, shape, pitch)
+    out, scratch = e.pointer("out"), Carver(e.pointer("scratch"))
+    begin, end = e.integer("begin"), e.integer("end")
+
+    keys = scratch.take(shape.key_dim * pitch)
+    scores = scratch.take(block_rows * pitch)
+    inverses = scratch.take(block_rows)
+    copied_values = scratch.take(copied_value_floats(shape))
+    copied_queries = scratch.take(copied_query_floats(shape, block_rows))
+
+    with e.loop(end - begin, "task", begin) as task:
+        unit, block = e.let(task // blocks), e.let(task % blocks)
+        batch, head = e.let(unit // shape.heads), e.let(unit % shape.heads)
+        values = v.at(head_start(e, shape.v_view, batch, head))
+
+        # A thread's consecutive tasks of one head share its keys and values.
+        with e.when((block == int32(0)) | (task == begin)):
+            key_rows = k.at(head_start(e, shape.k_view, batch, head))
+            load_keys(e, shape, key_rows, keys, lanes)
+            load_values(e, shape, values, copied_values, lanes)
+        if copied_value_floats(shape):
+            values = copied_values
+        queries = q.at(head_start(e, shape.q_view, batch, head))
+
+        def code(first: Expr, rows: int) -> None:
+            start = e.hold((batch * shape.queries + first) * shape.heads + head)
+            line = queries.at(e.hold(first * shape.q_view[3]))
+            here = bias.at(e, batch, head, first)
+            score_rows(e, shape, knobs.scores, rows, line, keys, scores, copied_queries, here)
+            here.add_at_run_time(e, shape, scores, rows, lanes)
+            softmax_rows(e, scores, inverses, rows, pitch, lanes)
+            target_rows = out.at(e.hold(start * shape.value_dim))
+            weigh_values(e, shape, knobs.values, rows, scores, values, target_rows, inverses)
+
+        each_block(e, shape.queries, block_rows, block, code)
+    return Built(e.finish(symbol), scratch.bytes, shape.batch * shape.heads * blocks)
+
+
+KERNEL = Kernel("attention", "attention", shape_of, plain, default_knobs, pack, build)

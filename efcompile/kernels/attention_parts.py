@@ -1,0 +1,167 @@
+"""The steps that attention kernels are made of, for one block of queries of one head.
+
+Keys are transposed into scratch (scaled), so scores are vectors along keys; rows of scores are
+padded to whole vectors, and the padding is masked by the bias.  Values are copied next to one
+another unless they already are: rows thousands of bytes apart fall onto the same cache sets.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from efcompile.kernels.attention_bias import BiasPointers
+from efcompile.kernels.attention_shape import Shape, View4, pitch_of
+from efcompile.kernels.emit import Emitter, Expr, View, float32, int32, splat
+from efcompile.kernels.matrix_copy import copy_matrix
+from efcompile.kernels.softmax import exponentials
+from efcompile.kernels.tile import Segment, Span, Tile, choose_tile, gemm
+from efcompile.targets.target import Target
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """Register tiles of the two products, and queries per task."""
+
+    scores: Tile
+    values: Tile
+    task_queries: int
+
+
+def make_knobs(shape: Shape, target: Target, task_queries: int) -> Knobs:
+    """Tiles for blocks of about `task_queries`, evened out over the blocks."""
+    blocks = -(-shape.queries // max(1, task_queries))
+    rows = -(-shape.queries // blocks)
+    pitch = pitch_of(shape, target.lanes)
+    return Knobs(choose_tile(rows, pitch, target), choose_tile(rows, shape.value_dim, target), rows)
+
+
+class Carver:
+    """Cuts scratch into pieces that start at whole cache lines."""
+
+    def __init__(self, scratch: View) -> None:
+        self._scratch = scratch
+        self._floats = 0
+
+    def take(self, floats: int) -> View:
+        """The next piece."""
+        piece = self._scratch.at(self._floats)
+        self._floats += -(-floats // 16) * 16
+        return piece
+
+    @property
+    def bytes(self) -> int:
+        """What all pieces take."""
+        return 4 * self._floats
+
+
+def head_start(e: Emitter, view: View4, batch: Expr, head: Expr) -> Expr:
+    """Where a head's first token lies."""
+    return e.hold(batch * view[1] + head * view[2] + view[0])
+
+
+def copied_value_floats(shape: Shape) -> int:
+    """Scratch for a head's values; 0 if they lie next to one another already."""
+    in_place = shape.v_view[4] == 1 and shape.v_view[3] == shape.value_dim
+    return 0 if in_place else shape.keys * shape.value_dim
+
+
+def copied_query_floats(shape: Shape, rows: int) -> int:
+    """Scratch for `rows` queries; 0 if the elements of each are adjacent, as the product wants."""
+    return 0 if shape.q_view[4] == 1 or shape.key_dim == 1 else rows * shape.key_dim
+
+
+def load_keys(e: Emitter, shape: Shape, k: View, out: View, lanes: int) -> None:
+    """``out[d, key] = scale * k[key, d]``, padded with zeros."""
+
+    def scaled(value: Expr, width: int) -> Expr:
+        return value if shape.scale == 1.0 else value * float32(shape.scale, width)
+
+    pitch, size = pitch_of(shape, lanes), (shape.key_dim, shape.keys)
+    copy_matrix(e, k, (shape.k_view[4], shape.k_view[3]), out, pitch, size, lanes, scaled)
+
+
+def load_values(e: Emitter, shape: Shape, v: View, out: View, lanes: int) -> None:
+    """``out[key, d] = v[key, d]``, if values are copied at all."""
+    if copied_value_floats(shape):
+        strides, size = (shape.v_view[3], shape.v_view[4]), (shape.keys, shape.value_dim)
+        copy_matrix(e, v, strides, out, shape.value_dim, size, lanes)
+
+
+def each_block(
+    e: Emitter, queries: int, rows: int, block: Expr, code: Callable[[Expr, int], None]
+) -> None:
+    """``code(first query, rows)`` for the run-time number `block`; the last may be shorter."""
+    whole, rest = divmod(queries, rows)
+    if whole == 1 and not rest:
+        code(0, rows)
+        return
+    with e.when(block < int32(whole)):
+        code(e.hold(block * rows), rows)
+    if rest:
+        with e.when(block == int32(whole)):
+            code(whole * rows, rest)
+
+
+def score_rows(
+    e: Emitter,
+    shape: Shape,
+    tile: Tile,
+    rows: int,
+    q: View,
+    keys: View,
+    scores: View,
+    copied: View,
+    bias: BiasPointers | None,
+) -> None:
+    """``scores[rows, pitch] = q[rows] @ keys``, plus the padded bias if given.
+
+    `copied` is scratch for the queries if they need it (see `copied_query_floats`).
+    """
+    pitch, token = pitch_of(shape, tile.lanes), shape.q_view[3]
+    if copied_query_floats(shape, rows):
+        size = (rows, shape.key_dim)
+        copy_matrix(e, q, (token, shape.q_view[4]), copied, shape.key_dim, size, tile.lanes)
+        q, token = copied, shape.key_dim
+    stride = 0 if bias is None else bias.strides[2]
+
+    def sink(e: Emitter, row: Expr, column: Expr, lanes: int, value: Expr) -> None:
+        if bias is not None and stride:
+            value = value + e.load(bias.padded, row * stride + column, lanes)
+        e.store(scores, row * pitch + column, value, lanes)
+
+    # A bias that is the same for all rows is what the sums start from.
+    start = None if bias is None or stride else bias.padded
+    rows_span, panels = Span.whole(rows, tile.rows), Span.whole(pitch, tile.panel)
+    segments = [Segment(q, token, shape.key_dim)]
+    gemm(e, tile, pitch, rows, rows_span, panels, segments, keys, start, sink, weight_stride=pitch)
+
+
+def softmax_rows(
+    e: Emitter, scores: View, inverses: View, rows: int, pitch: int, lanes: int
+) -> None:
+    """Exponentials of each row in place, and the inverse of its sum into ``inverses[row]``."""
+    with e.loop(rows, "row") as row:
+        line = scores.at(e.let(row * pitch))
+        e.store(inverses, row, exponentials(e, line, line, pitch, lanes))
+
+
+def weigh_values(
+    e: Emitter,
+    shape: Shape,
+    tile: Tile,
+    rows: int,
+    weights: View,
+    values: View,
+    out: View,
+    inverses: View | None,
+) -> None:
+    """``out[rows] = weights[rows, keys] @ values``, each row times its inverse if given."""
+    width, out_pitch = shape.value_dim, shape.heads * shape.value_dim
+
+    def sink(e: Emitter, row: Expr, column: Expr, lanes: int, value: Expr) -> None:
+        if inverses is not None:
+            value = value * splat(e.load(inverses, row), lanes)
+        e.store(out, row * out_pitch + column, value, lanes)
+
+    rows_span, panels = Span.whole(rows, tile.rows), Span.whole(width, tile.panel)
+    segments = [Segment(weights, pitch_of(shape, tile.lanes), shape.keys)]
+    gemm(e, tile, width, rows, rows_span, panels, segments, values, None, sink, weight_stride=width)
