@@ -84,8 +84,8 @@ def plain(shape: Shape) -> Any:
 
 
 def default_knobs(shape: Shape, target: Target) -> Knobs:
-    """Eight vectors: whole cache lines of a row, and sums that do not wait for one another."""
-    return Knobs(target.lanes, 8)
+    """Four vectors: long runs of every row, and room for the sums of several rows."""
+    return Knobs(target.lanes, 4)
 
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:

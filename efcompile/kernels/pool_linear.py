@@ -106,7 +106,7 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
     product = shape.n * min(tile.rows, shape.images)
     pooling = passes * shape.positions * min(tile.rows, shape.images)
     groups = min(panels, -(-2 * target.cores // blocks), max(1, product // pooling))
-    return Knobs(tile, 1, -(-panels // groups), 8, sweep.default_knobs(target))
+    return Knobs(tile, 1, -(-panels // groups), 4, sweep.default_knobs(target))
 
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
