@@ -4,6 +4,7 @@ Importing it does not import TVM; the first call that needs TVM does, after it h
 that the installed pair is the one this release was made for.
 """
 
+import importlib
 import tempfile
 from collections.abc import Sequence
 from functools import cache
@@ -52,14 +53,29 @@ def _tvm() -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    """The constructors that kernels are built from: ``tirx``, ``stmt``, ``ForKind`` and types."""
-    if name not in {"tvm", "te", "tirx", "stmt", "ForKind", "PointerType", "PrimType"}:
+    """The constructors that kernels are built from (``tirx``, ``stmt``, ``ForKind`` and types),
+    and TVM's modules."""
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     tvm = _tvm()
     if name == "tvm":
         return tvm
-    homes = {"te": tvm, "tirx": tvm, "stmt": tvm.tirx, "ForKind": tvm.tirx.stmt}
-    return getattr(homes.get(name, tvm.ir), name)
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+_HOMES = {
+    "tvm": "",
+    "te": "tvm",
+    "tirx": "tvm",
+    "s_tir": "tvm",
+    "relax": "tvm",
+    "structural": "tvm_ffi",
+    "stmt": "tvm.tirx",
+    "ForKind": "tvm.tirx.stmt",
+    "PointerType": "tvm.ir",
+    "PrimType": "tvm.ir",
+}
+"""Where each name of `__getattr__` lives."""
 
 
 def tvm_target(target: "Target") -> dict[str, Any]:
@@ -119,3 +135,47 @@ def build_object(functions: Sequence[Any], target: "Target") -> bytes:
         path = Path(folder) / "kernels.o"
         built.write_to_file(str(path), "o")
         return path.read_bytes()
+
+
+def fused_relax(program: Any) -> Any:
+    """A `torch.export.ExportedProgram` of core ops as a Relax module: a ``main`` that is a
+    straight line of ``call_tir``, and the PrimFuncs it calls, fused."""
+    tvm = _tvm()
+    from tvm.relax import backend, op, transform
+    from tvm.relax.frontend.torch import from_exported_program
+
+    def reduction(reduce: Any) -> Any:
+        def convert(node: Any, importer: Any) -> Any:
+            dims = node.args[1] if len(node.args) > 1 else None
+            keep = node.args[2] if len(node.args) > 2 else node.kwargs.get("keepdim", False)
+            axis = dims if dims != [] else None
+            value = reduce(importer.env[node.args[0]], axis=axis, keepdims=keep)
+            return importer.block_builder.emit(value)
+
+        return convert
+
+    def index_select(node: Any, importer: Any) -> Any:
+        # The importer's own take reads anywhere; eager raises for an index out of bounds.
+        x, index = (importer.env[node.args[i]] for i in (0, 2))
+        return importer.block_builder.emit(op.take(x, index, node.args[1], mode="clip"))
+
+    converters = {
+        "index_select.default": index_select,
+        "amax.default": reduction(op.max),
+        "amin.default": reduction(op.min),
+        "prod.dim_int": reduction(op.prod),
+    }
+    module = from_exported_program(
+        program, custom_convert_map=converters, run_ep_decomposition=False
+    )
+    passes = [
+        backend.DispatchSortScan(),
+        transform.LegalizeOps(),
+        transform.AnnotateTIROpPattern(),
+        transform.FuseOps(),
+        transform.FuseTIR(),
+        transform.DeadCodeElimination(),
+    ]
+    # Only scans look at the target, and only at its kind.
+    with tvm.target.Target("llvm"), tvm.transform.PassContext(opt_level=3):
+        return tvm.transform.Sequential(passes)(module)

@@ -21,11 +21,13 @@ Reference = Callable[..., Tensor]
 @dataclass(frozen=True)
 class Op:
     """A dialect op. `flops(args, out)` counts multiply and add as two; `args` are the named
-    arguments with tensors as meta tensors, `out` is the result's shape."""
+    arguments with tensors as meta tensors, `out` is the result's shape; `reference` is the
+    function itself, which torch can trace through."""
 
     name: str
     overload: Any
     flops: Callable[[dict[str, Any], tuple[int, ...]], int]
+    reference: Reference
 
 
 OPS: dict[str, Op] = {}
@@ -59,7 +61,7 @@ def define(
 
         op.register_fake(fake)
         overload = getattr(torch.ops.efcompile, name).default
-        OPS[name] = Op(name, overload, flops)
+        OPS[name] = Op(name, overload, flops, reference)
         return overload
 
     return wrap
