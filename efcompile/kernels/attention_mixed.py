@@ -1,0 +1,171 @@
+"""Attention with talking heads: a task is a block of queries of all heads."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from efcompile.kernels.attention_bias import BiasPointers, padded_bias
+from efcompile.kernels.attention_parts import (
+    Carver,
+    Knobs,
+    copied_query_floats,
+    copied_value_floats,
+    each_block,
+    head_start,
+    load_keys,
+    load_values,
+    make_knobs,
+    score_rows,
+    softmax_rows,
+    weigh_values,
+)
+from efcompile.kernels.attention_shape import Shape, pitch_of, plain
+from efcompile.kernels.attention_shape import shape_of as any_shape_of
+from efcompile.kernels.emit import Emitter, Expr, View, int32, splat
+from efcompile.kernels.kernel import Array, Built, Kernel, OpCall, contiguous
+from efcompile.targets.target import Target
+
+
+def shape_of(call: OpCall) -> Shape | str:
+    """The shape of an `attention` call, or why it is not one for this kernel."""
+    shape = any_shape_of(call)
+    return "no heads are mixed" if isinstance(shape, Shape) and not shape.mixed else shape
+
+
+def default_knobs(shape: Shape, target: Target) -> Knobs:
+    """Blocks whose scores take a quarter of the L2 cache; enough of them for a task per core,
+    as long as they keep sixteen queries."""
+    row_bytes = 4 * shape.heads * pitch_of(shape, target.lanes)
+    wanted = -(-target.cores // shape.batch)
+    for_cores = max(16, -(-shape.queries // wanted))
+    return make_knobs(shape, target, min(target.l2_bytes // 4 // row_bytes, for_cores))
+
+
+def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
+    """q, k, v, the bias padded to whole vectors, [a runtime bias], [mix1], [mix2 and its bias,
+    identity and zero where absent]."""
+    operands: list[str | Array] = [call.argument(name) for name in ("q", "k", "v")]
+    operands.append(padded_bias(call, shape, pitch_of(shape, knobs.scores.lanes)))
+    operands += ["bias"] * shape.bias_at_run_time
+    mix1, mix2, shift = (call.constant(name) for name in ("mix1", "mix2", "mix2_bias"))
+    if mix1 is not None:
+        operands.append(contiguous(mix1))
+    if mix2 is not None or shift is not None:
+        operands.append(contiguous(np.eye(shape.heads) if mix2 is None else mix2))
+        operands.append(contiguous(np.zeros(shape.heads) if shift is None else shift))
+    return operands
+
+
+def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
+    """Pointers: q, k, v, padded bias, [runtime bias], [mix1], [mix2, mix2_bias], out."""
+    lanes, most_rows, heads = knobs.scores.lanes, knobs.task_queries, shape.heads
+    pitch, blocks = pitch_of(shape, lanes), -(-shape.queries // most_rows)
+    after = shape.mix2 or shape.mix2_bias
+    e = Emitter()
+    q, k, v = e.pointer("q"), e.pointer("k"), e.pointer("v")
+    bias = BiasPointers.declare(e, shape, pitch)
+    mix1 = e.pointer("mix1") if shape.mix1 else None
+    mix2 = e.pointer("mix2") if after else None
+    shift = e.pointer("mix2_bias") if after else None
+    out, scratch = e.pointer("out"), Carver(e.pointer("scratch"))
+    begin, end = e.integer("begin"), e.integer("end")
+
+    key_floats, value_floats = shape.key_dim * pitch, copied_value_floats(shape)
+    keys = scratch.take(heads * key_floats)
+    copied_values = scratch.take(heads * value_floats)
+    scores = scratch.take(heads * most_rows * pitch)
+    inverses = scratch.take(heads * most_rows)
+    copied_queries = scratch.take(copied_query_floats(shape, most_rows))
+
+    def load_head(batch: Expr, head: Expr) -> None:
+        key_rows = k.at(head_start(e, shape.k_view, batch, head))
+        load_keys(e, shape, key_rows, keys.at(e.hold(head * key_floats)), lanes)
+        value_rows = v.at(head_start(e, shape.v_view, batch, head))
+        load_values(e, shape, value_rows, copied_values.at(e.hold(head * value_floats)), lanes)
+
+    with e.loop(end - begin, "task", begin) as task:
+        batch, block = e.let(task // blocks), e.let(task % blocks)
+        # A thread's consecutive tasks of one image share its keys and values.
+        with e.when((block == int32(0)) | (task == begin)), e.loop(heads, "head") as head:
+            load_head(batch, head)
+
+        def code(first: Expr, rows: int) -> None:
+            per_head = rows * pitch
+            with e.loop(heads, "head") as head:
+                start = e.hold(head_start(e, shape.q_view, batch, head) + first * shape.q_view[3])
+                here = scores.at(e.hold(head * per_head))
+                own = None if shape.mix1 else bias.at(e, batch, head, first)
+                head_keys = keys.at(e.hold(head * key_floats))
+                score_rows(
+                    e, shape, knobs.scores, rows, q.at(start), head_keys, here, copied_queries, own
+                )
+                if own is not None:
+                    own.add_at_run_time(e, shape, here, rows, lanes)
+            if mix1 is not None:
+
+                def biased(row: Expr, g: Expr, column: Expr, value: Expr) -> Expr:
+                    line = bias.at(e, batch, g, first + row)
+                    return value + e.load(line.padded, column, lanes)
+
+                _mix(e, heads, rows, pitch, lanes, scores, mix1, None, biased)
+                if shape.bias_at_run_time:
+                    with e.loop(heads, "head") as head:
+                        moved, here = bias.at(e, batch, head, first), scores.at(head * per_head)
+                        moved.add_at_run_time(e, shape, here, rows, lanes)
+            softmax_rows(e, scores, inverses, heads * rows, pitch, lanes)
+            if mix2 is not None and shift is not None:
+                added = shift
+
+                def shifted(row: Expr, g: Expr, column: Expr, value: Expr) -> Expr:
+                    return value + splat(e.load(added, g), lanes)
+
+                _mix(e, heads, rows, pitch, lanes, scores, mix2, inverses, shifted)
+            with e.loop(heads, "head") as head:
+                if value_floats:
+                    values = copied_values.at(e.hold(head * value_floats))
+                else:
+                    values = v.at(head_start(e, shape.v_view, batch, head))
+                row = (batch * shape.queries + first) * heads + head
+                target_rows = out.at(e.hold(row * shape.value_dim))
+                weights = scores.at(e.hold(head * per_head))
+                scale = None if after else inverses.at(e.hold(head * rows))
+                weigh_values(e, shape, knobs.values, rows, weights, values, target_rows, scale)
+
+        each_block(e, shape.queries, most_rows, block, code)
+    return Built(e.finish(symbol), scratch.bytes, shape.batch * blocks)
+
+
+def _mix(
+    e: Emitter,
+    heads: int,
+    rows: int,
+    pitch: int,
+    lanes: int,
+    scores: View,
+    matrix: View,
+    inverses: View | None,
+    finish: Callable[[Expr, Expr, Expr, Expr], Expr],
+) -> None:
+    """``scores[g] = finish(row, g, column, sum_h matrix[g, h] * inverse[h] * scores[h])`` in
+    place, position by position: a vector of every head is read before any is written."""
+    with e.loop(rows, "row") as row:
+        factors = None
+        if inverses is not None:
+            factors = [e.let(e.load(inverses, h * rows + row)) for h in range(heads)]
+        with e.loop(pitch // lanes, "vector") as vector:
+            column = e.let(vector * lanes)
+            place = e.let(row * pitch + column)
+            values = [e.let(e.load(scores, place + h * rows * pitch, lanes)) for h in range(heads)]
+            if factors is not None:
+                pairs = zip(values, factors, strict=True)
+                values = [e.let(value * splat(factor, lanes)) for value, factor in pairs]
+            with e.loop(heads, "mixed") as g:
+                line = e.let(g * heads)
+                total = e.let(splat(e.load(matrix, line), lanes) * values[0])
+                for h in range(1, heads):
+                    total = e.let(total + splat(e.load(matrix, line + h), lanes) * values[h])
+                index = e.let(place + g * (rows * pitch))
+                e.store(scores, index, finish(row, g, column, total), lanes)
+
+
+KERNEL = Kernel("attention-mixed", "attention", shape_of, plain, default_knobs, pack, build)
