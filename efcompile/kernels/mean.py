@@ -1,12 +1,10 @@
-"""Means over any dimensions: down the columns of channels-last data, or along rows."""
+"""Mean over neighbouring dimensions."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from efcompile.kernels.columns import add_to, column_sums, zeros
-from efcompile.kernels.emit import Emitter, Expr, View, float32, int32
+from efcompile.kernels.emit import Emitter, Expr, Register, float32
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reduce import add, reduce
 from efcompile.kernels.reference import te_function
@@ -16,76 +14,51 @@ from efcompile.tvm_api import te
 
 
 @dataclass(frozen=True)
-class Axis:
-    """Adjacent dimensions that are all averaged over, or all kept."""
-
-    size: int
-    averaged: bool
-
-
-@dataclass(frozen=True)
 class Shape:
-    """The mean of a contiguous x over the `averaged` ones of its `axes`, which alternate."""
+    """x [outer, size, inner], its mean over the middle: [outer, inner]."""
 
-    axes: tuple[Axis, ...]
-
-    @property
-    def averaged(self) -> int:
-        """Elements that make one result."""
-        return prod(axis.size for axis in self.axes if axis.averaged)
-
-    @property
-    def kept(self) -> tuple[int, ...]:
-        """The result's dimensions."""
-        return tuple(axis.size for axis in self.axes if not axis.averaged)
+    outer: int
+    size: int
+    inner: int
 
 
 @dataclass(frozen=True)
 class Knobs:
-    """`lanes` of a vector, and the `vectors` of channels summed together."""
+    """`lanes` per vector, and for inner > 1 the columns per task, in vectors (the accumulators
+    that one pass over the rows keeps)."""
 
     lanes: int
     vectors: int
 
-    @property
-    def block(self) -> int:
-        """Channels summed together."""
-        return self.lanes * self.vectors
-
 
 def shape_of(call: OpCall) -> Shape | str:
     """The shape of a `mean` call, or why it is not one for this kernel."""
-    x = call.operand("x").shape
-    # As in eager, no dimensions means all.
-    averaged = {d % len(x) for d in call.args["dims"]} or set(range(len(x)))
-    axes: list[Axis] = []
-    for d, size in enumerate(x):
-        if size == 1:
-            continue
-        if axes and axes[-1].averaged == (d in averaged):
-            size *= axes.pop().size
-        axes.append(Axis(size, d in averaged))
-    return call.not_float32() or Shape(tuple(axes) or (Axis(1, False),))
+    shape = call.operand("x").shape
+    dims = sorted({d % len(shape) for d in call.args["dims"]} or range(len(shape)))
+    wide = [d for d in dims if shape[d] > 1]
+    if any(shape[d] > 1 and d not in wide for d in range(wide[0], wide[-1])) if wide else False:
+        return "the dimensions are not neighbours"
+    first, last = (wide[0], wide[-1]) if wide else (dims[0], dims[0])
+    outer, size, inner = shape[:first], shape[first : last + 1], shape[last + 1 :]
+    return call.not_float32() or Shape(prod(outer), prod(size), prod(inner))
 
 
 def plain(shape: Shape) -> Any:
-    """x [axes] -> [the kept axes, or one element]."""
-    x = te.placeholder([axis.size for axis in shape.axes], name="x")
-    over = [te.reduce_axis((0, axis.size)) for axis in shape.axes if axis.averaged]
-    size = shape.kept or (1,)
-
-    def total(*index: Any) -> Any:
-        kept, averaged = iter(index), iter(over)
-        value = x(*(next(averaged) if axis.averaged else next(kept) for axis in shape.axes))
-        return te.sum(value, over) if over else value
-
-    sums = te.compute(size, total, name="total")
-    return te_function([x, te.compute(size, lambda *i: sums(*i) / float(shape.averaged))])
+    """x [outer, size, inner] -> [outer, inner]."""
+    x = te.placeholder((shape.outer, shape.size, shape.inner), name="x")
+    k = te.reduce_axis((0, shape.size), name="kk")
+    size = (shape.outer, shape.inner)
+    total = te.compute(size, lambda i, j: te.sum(x[i, k, j], k), name="total")
+    mean = te.compute(size, lambda i, j: total[i, j] / float(shape.size), name="mean")
+    return te_function([x, mean])
 
 
 def default_knobs(shape: Shape, target: Target) -> Knobs:
-    """Four vectors: long runs of every row, and room for the sums of several rows."""
-    return Knobs(target.lanes, 4)
+    """Eight vectors of columns a task, fewer while cores would be without one."""
+    vectors = 8
+    while vectors > 1 and shape.outer * shape.inner < target.cores * vectors * target.lanes:
+        vectors //= 2
+    return Knobs(target.lanes, vectors)
 
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
@@ -94,103 +67,68 @@ def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
 
 
 def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
-    """Pointers: x, out.  A task is one result if the last axis is averaged, else a block of
-    channels."""
+    """Pointers: x, out.  A task is some columns of one outer index."""
     e = Emitter()
     x, out, _ = e.pointer("x"), e.pointer("out"), e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
-    tasks = prod(shape.kept)
-    make = _along_rows
-    if not shape.axes[-1].averaged:
-        tasks = tasks // shape.kept[-1] * -(-shape.kept[-1] // knobs.block)
-        make = _down_columns
-    with e.loop(end - begin, "task", begin) as task:
-        make(e, x, out, task, shape, knobs)
-    return Built(e.finish(symbol), 0, tasks)
+    size, inner = shape.size, shape.inner
+    factor = 1 / size
 
+    if inner == 1:
+        with e.loop(end - begin, "task", begin) as task:
+            row = x.at(e.let(task * size))
+            total = reduce(e, size, knobs.lanes, lambda i, n: e.load(row, i, n), add, 0.0)
+            e.store(out, task, total * float32(factor))
+        return Built(e.finish(symbol), 0, shape.outer)
 
-def _along_rows(e: Emitter, x: View, out: View, task: Expr, shape: Shape, knobs: Knobs) -> None:
-    """Result `task`: its runs of consecutive elements, each summed as in `reduce`."""
-    *outer, last = shape.axes
-    row = x.at(_offset(e, shape, task, len(outer)))
-    total = e.register(1, value=float32(0.0))
-
-    def take(start: Expr) -> None:
-        def load(index: Expr, lanes: int) -> Expr:
-            return e.load(row, start + index, lanes)
-
-        e.set(total, e.get(total) + reduce(e, last.size, knobs.lanes, load, add, 0.0))
-
-    _over(e, shape, len(outer), take)
-    e.store(out, task, e.get(total) * float32(1 / shape.averaged))
-
-
-def _down_columns(e: Emitter, x: View, out: View, task: Expr, shape: Shape, knobs: Knobs) -> None:
-    """A block of channels: the sums of its rows, the innermost averaged axis as the rows."""
-    channels = shape.axes[-1].size
-    blocks = -(-channels // knobs.block)
-    image, block = e.let(task // blocks), e.let(task % blocks)
-    first = e.let(block * knobs.block)
-    source = x.at(_offset(e, shape, image, len(shape.axes) - 1)).at(first)
-    result = out.at(e.hold(image * channels)).at(first)
-    averages = len(shape.axes) > 1
-    rows = shape.axes[-2].size if averages else 1
-
-    def sums_of(widths: tuple[int, ...]) -> None:
-        totals = zeros(e, widths)
-
-        def take(start: Expr) -> None:
-            def load(row: Expr, column: int, lanes: int) -> Expr:
-                return e.load(source, start + row * channels + column, lanes)
-
-            add_to(e, totals, column_sums(e, rows, widths, load))
-
-        _over(e, shape, len(shape.axes) - 2, take)
+    def columns(outer: Expr, start: Expr, widths: tuple[int, ...]) -> None:
+        source = x.at(e.hold(outer * (size * inner) + start))
+        totals = [e.register(width, value=float32(0.0, width)) for width in widths]
+        sum_rows(e, totals, widths, size, lambda r, c, n: e.load(source, r * inner + c, n))
         column = 0
-        for total in totals:
-            share = float32(1 / shape.averaged, total.lanes)
-            e.store(result, column, e.get(total) * share, total.lanes)
-            column += total.lanes
+        for total, width in zip(totals, widths, strict=True):
+            value = e.get(total) * float32(factor, width)
+            e.store(out, outer * inner + start + column, value, width)
+            column += width
 
-    whole, rest = channels // knobs.block, channels % knobs.block
-    if rest == 0:
-        sums_of((knobs.lanes,) * knobs.vectors)
-        return
+    block = knobs.vectors * knobs.lanes
+    blocks = -(-inner // block)
+    with e.loop(end - begin, "task", begin) as task:
+        outer, number = e.let(task // blocks), e.let(task % blocks)
+        if inner >= block:
+            with e.when(number < inner // block):
+                columns(outer, e.let(number * block), (knobs.lanes,) * knobs.vectors)
+        if inner % block:
+            with e.when(number == inner // block):
+                columns(outer, inner - inner % block, vector_widths(inner % block, knobs.lanes))
+    return Built(e.finish(symbol), 0, shape.outer * blocks)
+
+
+def sum_rows(
+    e: Emitter, totals: list[Register], widths: tuple[int, ...], rows: int, load: Any
+) -> None:
+    """``totals += sum over rows of load(row, column, width)``, in two levels when there are
+    many rows, so that rounding errors grow with the root of their number."""
+    chunk = 64
+
+    def some(sums: list[Register], first: Expr, count: int) -> None:
+        with e.loop(count, "row") as i:
+            row = e.let(first + i)
+            column = 0
+            for total, width in zip(sums, widths, strict=True):
+                e.set(total, e.get(total) + load(row, column, width))
+                column += width
+
+    whole = rows // chunk if rows > 2 * chunk else 0
+    with_chunks = whole * chunk
     if whole:
-        with e.when(block < int32(whole)):
-            sums_of((knobs.lanes,) * knobs.vectors)
-    with e.when(block == int32(whole)):
-        sums_of(vector_widths(rest, knobs.lanes))
-
-
-def _stride(shape: Shape, position: int) -> int:
-    return prod(axis.size for axis in shape.axes[position + 1 :])
-
-
-def _offset(e: Emitter, shape: Shape, index: Expr, count: int) -> Expr:
-    """Where in x the kept ones of the first `count` axes are at row-major `index`."""
-    kept = [d for d in range(count) if not shape.axes[d].averaged]
-    offset: Expr = 0
-    for d in reversed(kept):
-        step = index if d == kept[0] else e.let(index % shape.axes[d].size)
-        offset = offset + step * _stride(shape, d)
-        index = index if d == kept[0] else e.let(index // shape.axes[d].size)
-    return e.hold(offset)
-
-
-def _over(e: Emitter, shape: Shape, count: int, body: Callable[[Expr], None]) -> None:
-    """``body(offset)`` for every index of the averaged ones of the first `count` axes."""
-
-    def nest(d: int, offset: Expr) -> None:
-        if d >= count:
-            body(offset)
-        elif not shape.axes[d].averaged:
-            nest(d + 1, offset)
-        else:
-            with e.loop(shape.axes[d].size, "over") as index:
-                nest(d + 1, e.let(offset + index * _stride(shape, d)))
-
-    nest(0, 0)
+        with e.loop(whole, "chunk") as number:
+            partial = [e.register(width, value=float32(0.0, width)) for width in widths]
+            some(partial, e.let(number * chunk), chunk)
+            for total, part in zip(totals, partial, strict=True):
+                e.set(total, e.get(total) + e.get(part))
+    if rows > with_chunks:
+        some(totals, with_chunks, rows - with_chunks)
 
 
 KERNEL = Kernel("mean", "mean", shape_of, plain, default_knobs, pack, build)

@@ -1,40 +1,40 @@
-"""Global average pooling and the classifier behind it, with a layer norm on either side of the
-pooling: the pooled rows of a few images go to scratch, then through one matrix product."""
+"""Global average pooling, with a layer norm before or after it, and the classifier."""
 
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from efcompile.kernels import sweep
-from efcompile.kernels.columns import column_sums
-from efcompile.kernels.emit import Emitter, Expr, View, float32, int32, select, splat
+from efcompile.kernels.emit import Emitter, Expr, View, float32, splat
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall, contiguous
 from efcompile.kernels.layer_norm import normalise_row
 from efcompile.kernels.reduce import moments
 from efcompile.kernels.reference import te_function, te_normalise
 from efcompile.kernels.tile import (
     Segment,
+    Span,
     Tile,
     choose_tile,
     gemm,
     pack_panels,
     share,
     store_epilogue,
-    vector_widths,
 )
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te
 
+NORMS = ("none", "before", "after")
+
 
 @dataclass(frozen=True)
 class Shape:
-    """``mean over positions of x[images, positions, k], then @ weight[n, k].T + bias``, with a
-    layer norm over k ``before`` the mean, ``after`` it, or ``none``."""
+    """``pool(x[images, positions, channels]) @ weight[classes, channels].T + bias``; `norm` as
+    in the op."""
 
     images: int
     positions: int
-    n: int
-    k: int
+    channels: int
+    classes: int
     bias: bool
     norm: str
     eps: float
@@ -42,17 +42,14 @@ class Shape:
 
 @dataclass(frozen=True)
 class Knobs:
-    """`tile`, how many row tiles (of images) and panels make one task, the `vectors` of channels
-    summed together, and the loops over a pooled row.
+    """`tile`, panels per task, and the loops over channels.
 
-    Tasks are ordered image block by image block: consecutive tasks of one block, which one
-    thread runs, share its pooled rows.
+    The product reads each weight once, so memory bounds it.  The pooled vectors are made anew
+    by each thread, at its first task: they cost next to nothing.
     """
 
     tile: Tile
-    task_row_tiles: int
     task_panels: int
-    vectors: int
     rows: sweep.Knobs
 
 
@@ -62,51 +59,54 @@ def shape_of(call: OpCall) -> Shape | str:
         return "the weight is not a constant, so it cannot be packed"
     if call.args["bias"] is not None and call.constant("bias") is None:
         return "the bias is not a constant"
-    images, *positions, k = call.operand("x").shape
-    bias, n = call.args["bias"] is not None, call.out.shape[-1]
-    norm, eps = call.args["norm"], call.args["eps"]
-    return call.not_float32() or Shape(images, prod(positions), n, k, bias, norm, eps)
+    norm = call.args["norm"]
+    if norm not in NORMS:
+        return f"no norm is called {norm}"
+    images, *positions, channels = call.operand("x").shape
+    classes, bias = call.operand("weight").shape[0], call.args["bias"] is not None
+    return call.not_float32() or Shape(
+        images, prod(positions), channels, classes, bias, norm, call.args["eps"]
+    )
 
 
 def plain(shape: Shape) -> Any:
-    """x [images, positions, k], weight [n, k], [bias [n]] -> [images, n]."""
-    x = te.placeholder((shape.images, shape.positions, shape.k), name="x")
-    weight = te.placeholder((shape.n, shape.k), name="weight")
-    operands, rows, size = [x, weight], x, (shape.images, shape.k)
+    """x [images, positions, channels], weight [classes, channels], [bias [classes]] ->
+    [images, classes]."""
+    images, positions, channels = shape.images, shape.positions, shape.channels
+    x = te.placeholder((images, positions, channels), name="x")
+    weight = te.placeholder((shape.classes, channels), name="weight")
+    operands = [x, weight]
+    rows = te.compute(
+        (images * positions, channels),
+        lambda i, c: x[i // positions, i % positions, c],
+        name="rows",
+    )
     if shape.norm == "before":
-        flat = te.compute(
-            (shape.images * shape.positions, shape.k),
-            lambda i, c: x[i // shape.positions, i % shape.positions, c],
-            name="flat",
-        )
-        normal = te_normalise(flat, shape.eps)
-        rows = te.compute(x.shape, lambda i, p, c: normal[i * shape.positions + p, c], name="rows")
-    p = te.reduce_axis((0, shape.positions), name="position")
-    total = te.compute(size, lambda i, c: te.sum(rows[i, p, c], p), name="pool")
-    pooled = te.compute(size, lambda i, c: total[i, c] / float(shape.positions), name="mean_row")
+        rows = te_normalise(rows, shape.eps)
+    p = te.reduce_axis((0, positions), name="p")
+    total = te.compute(
+        (images, channels), lambda n, c: te.sum(rows[n * positions + p, c], p), name="pool"
+    )
+    pooled = te.compute(
+        (images, channels), lambda n, c: total[n, c] / float(positions), name="pooled"
+    )
     if shape.norm == "after":
         pooled = te_normalise(pooled, shape.eps)
-    k = te.reduce_axis((0, shape.k), name="depth")
-    out = (shape.images, shape.n)
-    y = te.compute(out, lambda i, j: te.sum(pooled[i, k] * weight[j, k], k), name="sum")
+    k = te.reduce_axis((0, channels), name="k")
+    size = (images, shape.classes)
+    y = te.compute(size, lambda n, m: te.sum(pooled[n, k] * weight[m, k], k), name="logits")
     if shape.bias:
-        bias, summed = te.placeholder((shape.n,), name="bias"), y
+        bias, product = te.placeholder((shape.classes,), name="bias"), y
         operands.append(bias)
-        y = te.compute(out, lambda i, j: summed[i, j] + bias[j], name="biased")
+        y = te.compute(size, lambda n, m: product[n, m] + bias[m], name="biased")
     return te_function([*operands, y])
 
 
 def default_knobs(shape: Shape, target: Target) -> Knobs:
-    """One row tile of images a task, and panel groups for two tasks per core, as far as pooling
-    again in every thread stays cheaper than the product it shares out."""
-    tile = choose_tile(shape.images, shape.n, target)
-    blocks = max(1, shape.images // tile.rows)
-    panels = max(1, shape.n // tile.panel)
-    passes = 3 if shape.norm == "before" else 1
-    product = shape.n * min(tile.rows, shape.images)
-    pooling = passes * shape.positions * min(tile.rows, shape.images)
-    groups = min(panels, -(-2 * target.cores // blocks), max(1, product // pooling))
-    return Knobs(tile, 1, -(-panels // groups), 4, sweep.default_knobs(target))
+    """Two tasks per core."""
+    tile = choose_tile(shape.images, shape.classes, target)
+    panels = max(1, shape.classes // tile.panel)
+    return Knobs(tile, -(-panels // min(panels, 2 * target.cores)), sweep.default_knobs(target))
 
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
@@ -119,74 +119,61 @@ def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
 
 def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     """Pointers: x, packed weight, [bias], out."""
-    tile, k = knobs.tile, shape.k
+    tile, channels = knobs.tile, shape.channels
     e = Emitter()
     x, weight = e.pointer("x"), e.pointer("weight")
     bias = e.pointer("bias") if shape.bias else None
     out, pooled = e.pointer("out"), e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
-
-    row_tiles, panels = shape.images // tile.rows, shape.n // tile.panel
-    blocks = max(1, -(-row_tiles // knobs.task_row_tiles))
-    groups = max(1, -(-panels // knobs.task_panels))
-    block_rows = knobs.task_row_tiles * tile.rows
-    most_rows = max(block_rows, shape.images - (blocks - 1) * block_rows)
+    panels = shape.classes // tile.panel
+    tasks = max(1, -(-panels // knobs.task_panels))
 
     with e.loop(end - begin, "task", begin) as task:
-        block, group = e.let(task // groups), e.let(task % groups)
-        first = e.hold(block * block_rows) if blocks > 1 else 0
-        last = block == int32(blocks - 1)
-        count = select(last, shape.images - first, int32(block_rows)) if blocks > 1 else most_rows
-        with e.when((group == int32(0)) | (task == begin)), e.loop(count, "image") as image:
-            source = x.at(e.let((first + image) * (shape.positions * k)))
-            _pool(e, source, pooled.at(e.let(image * k)), pooled.at(most_rows * k), shape, knobs)
+        with e.when(task == begin), e.loop(shape.images, "image") as image:
+            source = x.at(e.let(image * (shape.positions * channels)))
+            _pool(e, shape, knobs.rows, source, pooled.at(e.let(image * channels)))
         gemm(
             e,
             tile,
-            shape.n,
+            shape.classes,
             shape.images,
-            share(e, block, blocks, knobs.task_row_tiles, row_tiles),
-            share(e, group, groups, knobs.task_panels, panels),
-            [Segment(pooled.at(0 - first * k), k, k)],
+            Span.whole(shape.images, tile.rows),
+            share(e, task, tasks, knobs.task_panels, panels),
+            [Segment(pooled, channels, channels)],
             weight,
             bias,
-            store_epilogue(out, shape.n, "none", None),
+            store_epilogue(out, shape.classes, "none", None),
         )
-    statistics = 2 * shape.positions if shape.norm == "before" else 0
-    return Built(e.finish(symbol), 4 * (most_rows * k + statistics), blocks * groups)
+    return Built(e.finish(symbol), 4 * shape.images * channels, tasks)
 
 
-def _pool(e: Emitter, x: View, pooled: View, statistics: View, shape: Shape, knobs: Knobs) -> None:
-    """One image's mean over positions, normalised where the shape says; `statistics` holds the
-    mean and the scale of each position, for a norm before the pooling."""
-    k, lanes = shape.k, knobs.rows.lanes
-    if shape.norm == "before":
-        with e.loop(shape.positions, "position") as position:
-            mean, scale = moments(e, x.at(e.let(position * k)), k, lanes, shape.eps)
-            e.store(statistics, position * 2, mean)
-            e.store(statistics, position * 2 + 1, scale)
+def _pool(e: Emitter, shape: Shape, knobs: sweep.Knobs, x: View, pooled: View) -> None:
+    """One image's pooled vector."""
+    channels, factor = shape.channels, 1 / shape.positions
 
-    def block(first: Expr, widths: tuple[int, ...]) -> None:
-        def load(row: Expr, column: int, width: int) -> Expr:
-            value = e.load(x, row * k + first + column, width)
-            if shape.norm != "before":
-                return value
-            mean, scale = (e.load(statistics, row * 2 + i) for i in (0, 1))
-            return (value - splat(mean, width)) * splat(scale, width)
+    def clear(c: Expr, lanes: int) -> None:
+        e.store(pooled, c, float32(0.0, lanes), lanes)
 
-        start = first
-        for value, width in zip(column_sums(e, shape.positions, widths, load), widths, strict=True):
-            e.store(pooled, start, value * float32(1 / shape.positions, width), width)
-            start = start + width
+    def scale(c: Expr, lanes: int) -> None:
+        e.store(pooled, c, e.load(pooled, c, lanes) * float32(factor, lanes), lanes)
 
-    size = lanes * knobs.vectors
-    if k >= size:
-        with e.loop(k // size, "channels") as index:
-            block(e.let(index * size), (lanes,) * knobs.vectors)
-    if k % size:
-        block(k - k % size, vector_widths(k % size, lanes))
+    sweep.sweep_all(e, channels, knobs, clear)
+    with e.loop(shape.positions, "position") as position:
+        row = x.at(e.let(position * channels))
+        moment = None
+        if shape.norm == "before":
+            moment = moments(e, row, channels, knobs.lanes, shape.eps)
+
+        def accumulate(c: Expr, lanes: int) -> None:
+            value = e.load(row, c, lanes)
+            if moment is not None:
+                value = (value - splat(moment[0], lanes)) * splat(moment[1], lanes)
+            e.store(pooled, c, e.load(pooled, c, lanes) + value, lanes)
+
+        sweep.sweep_all(e, channels, knobs, accumulate)
+    sweep.sweep_all(e, channels, knobs, scale)
     if shape.norm == "after":
-        normalise_row(e, pooled, pooled, k, shape.eps, knobs.rows)
+        normalise_row(e, pooled, pooled, channels, shape.eps, knobs)
 
 
-KERNEL = Kernel("pool_linear", "pool_linear", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel("pool-linear", "pool_linear", shape_of, plain, default_knobs, pack, build)
