@@ -36,16 +36,19 @@ class Site:
     def value(self, node: object) -> Tensor | None:
         """The compile-time tensor behind `node`: a constant, or what is computed from constants
         only (a reshaped weight)."""
-        found = constant(self.graph_module, node)
-        if found is not None or not isinstance(node, Node) or node.op != "call_function":
-            return found
-        operands = {n: self.value(n) for n in node.all_input_nodes}
-        if not operands or any(value is None for value in operands.values()):
+        if not isinstance(node, Node) or not _is_known(node):
             return None
-        args, kwargs = map_arg((node.args, node.kwargs), lambda n: operands[n])
-        with torch.no_grad():
-            result = node.target(*args, **kwargs)  # type: ignore[operator]
-        return result if isinstance(result, Tensor) else None
+        return self._evaluated(node, {})
+
+    def _evaluated(self, node: Node, done: dict[Node, Tensor]) -> Tensor:
+        found = constant(self.graph_module, node)
+        if found is not None:
+            return found
+        if node not in done:
+            args, kwargs = map_arg((node.args, node.kwargs), lambda n: self._evaluated(n, done))
+            with torch.no_grad():
+                done[node] = node.target(*args, **kwargs)  # type: ignore[operator]
+        return done[node]
 
     def known(self, node: Node | None) -> Node | None:
         """A parameter as one constant node, if it is not yet (see `value`)."""
@@ -84,6 +87,20 @@ class Site:
         dims = [d for d in range(len(shape(x))) if d != dim]
         dims.insert(to, dim)
         return self.permute(x, dims)
+
+
+def _is_known(node: Node) -> bool:
+    """Whether `node` is a constant, or calls ops on nothing but constants."""
+    seen, waiting = {node}, [node]
+    while waiting:
+        current = waiting.pop()
+        if current.op == "get_attr":
+            continue
+        if current.op != "call_function" or not current.all_input_nodes:
+            return False
+        waiting += [n for n in current.all_input_nodes if n not in seen]
+        seen.update(current.all_input_nodes)
+    return True
 
 
 def never(site: Site) -> str | None:
