@@ -7,6 +7,7 @@ decomposed is refused.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -62,6 +63,7 @@ _FROM_TORCH = _names(
 """Ops outside torch's core table that are decomposed by torch too."""
 
 
+@cache
 def decompositions() -> dict[Any, Callable[..., Any]]:
     """Overload -> what computes it from simpler ops (or returns NotImplemented: it is simple)."""
     table: dict[Any, Callable[..., Any]] = {**core_aten_decompositions()}
