@@ -168,4 +168,4 @@ def _mix(
                 e.store(scores, index, finish(row, g, column, total), lanes)
 
 
-KERNEL = Kernel("attention-mixed", "attention", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel("attention_mixed", "attention", shape_of, plain, default_knobs, pack, build)

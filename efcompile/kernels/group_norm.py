@@ -143,4 +143,4 @@ def _moments(e: Emitter, x: View, shape: Shape, knobs: sweep.Knobs) -> tuple[Exp
     return mean, inverse_root(e, over_rows(mean), shape.eps)
 
 
-KERNEL = Kernel("group-norm", "group_norm", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel("group_norm", "group_norm", shape_of, plain, default_knobs, pack, build)

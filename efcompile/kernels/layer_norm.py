@@ -96,4 +96,4 @@ def build(symbol: str, shape: Shape, target: Target, knobs: sweep.Knobs) -> Buil
     return Built(e.finish(symbol), 0, shape.rows)
 
 
-KERNEL = Kernel("layer-norm", "layer_norm", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel("layer_norm", "layer_norm", shape_of, plain, default_knobs, pack, build)

@@ -140,4 +140,4 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     return Built(e.finish(symbol), 4 * (most_rows * k + stage), blocks * groups)
 
 
-KERNEL = Kernel("norm-linear", "norm_linear", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel("norm_linear", "norm_linear", shape_of, plain, default_knobs, pack, build)

@@ -176,4 +176,4 @@ def _pool(e: Emitter, shape: Shape, knobs: sweep.Knobs, x: View, pooled: View) -
         normalise_row(e, pooled, pooled, channels, shape.eps, knobs)
 
 
-KERNEL = Kernel("pool-linear", "pool_linear", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel("pool_linear", "pool_linear", shape_of, plain, default_knobs, pack, build)
