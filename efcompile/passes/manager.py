@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.fx import GraphModule
 
 from efcompile.capture import propagate
-from efcompile.errors import CaptureError, PassVerificationError
+from efcompile.errors import CaptureError, EfcompileError, PassVerificationError
 from efcompile.passes.base import Outcome, Pass
 from efcompile.passes.graph_copy import calls, copy_graph
 from efcompile.passes.verification import (
@@ -73,7 +73,7 @@ def run_pipeline(
     for step in passes:
         start = time.perf_counter()
         result = copy_graph(current)
-        outcome = step.run(result)
+        outcome = _rewrite(step, result)
         seconds = time.perf_counter() - start
         worst = Difference(0.0, 0.0)
         approximate = step.exactness == "approximate"
@@ -107,6 +107,17 @@ def run_pipeline(
         if hook is not None:
             hook(stages[-1])
     return stages
+
+
+def _rewrite(step: Pass, graph_module: GraphModule) -> Outcome:
+    try:
+        return step.run(graph_module)
+    except EfcompileError:
+        raise
+    except Exception as error:
+        raise PassVerificationError(
+            f"pass {step.name} failed: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        ) from error
 
 
 def _probes(example_inputs: Sequence[Tensor]) -> list[Sequence[Tensor]]:

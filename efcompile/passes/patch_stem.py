@@ -58,12 +58,19 @@ def fit_stem(images: Tensor, embedded: Tensor, layers: int, steps: int, seed: in
 
 
 def _build(inputs: int, outputs: int, layers: int, generator: torch.Generator) -> nn.Sequential:
+    with torch.random.fork_rng(devices=[]):  # layers draw weights of their own when made
+        stem = _layers(inputs, outputs, layers)
+    for module in stem:
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+    return stem
+
+
+def _layers(inputs: int, outputs: int, layers: int) -> nn.Sequential:
     stem = nn.Sequential()
     for layer in range(layers):
         width = max(outputs >> (layers - 1 - layer), 1)
-        conv = nn.Conv2d(inputs, width, 3, 2, 1, bias=False)
-        nn.init.kaiming_normal_(conv.weight, nonlinearity="relu", generator=generator)
-        stem.extend([conv, nn.BatchNorm2d(width)])
+        stem.extend([nn.Conv2d(inputs, width, 3, 2, 1, bias=False), nn.BatchNorm2d(width)])
         if layer < layers - 1:
             stem.append(nn.ReLU())
         inputs = width

@@ -48,7 +48,7 @@ def _tensor_difference(y: Tensor, reference: Tensor) -> Difference:
         return Difference(wrong, wrong)
     y, reference = y.double(), reference.double()
     same = (y == reference) | (y.isnan() & reference.isnan())
-    gap = torch.where(same, 0.0, (y - reference).abs()).nan_to_num(nan=float("inf"))
+    gap = torch.where(same, 0.0, (y - reference).abs()).nan_to_num(float("inf"), float("inf"))
     absolute = float(gap.max()) if gap.numel() else 0.0
     finite = reference[reference.isfinite()].abs()
     scale = float(finite.max()) if finite.numel() else 0.0
