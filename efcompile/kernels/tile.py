@@ -183,9 +183,7 @@ def gemm(
 ) -> None:
     """Emit the product for the row tiles of `rows` and the column panels of `panels`.
 
-    `weights` are packed panels, or with `weight_stride` a matrix [K, columns] read in place,
-    its rows that many elements apart.
-
+    `weights` are packed panels, or a matrix [K, columns] with rows `weight_stride` apart.
     With `stage` (scratch of rows * panel floats) a tile's sums are stored there first and the
     sink runs over them in a small loop: for epilogues too heavy for the accumulators.
     """
@@ -245,10 +243,8 @@ def _tile(
     sink: Sink,
     stage: View | None,
 ) -> None:
-    """One register tile: `count` rows from `row`, vectors of `widths` columns from `column`.
-
-    `weights` starts at the tile's first column; its rows along k are `pitch` elements apart.
-    """
+    """One register tile: `count` rows from `row`, vectors of `widths` columns from `column`,
+    where `weights` starts; it has `pitch` elements from one k to the next."""
     starts = [sum(widths[:v]) for v in range(len(widths))]
     width = sum(widths)
     initial = [
