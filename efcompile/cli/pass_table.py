@@ -53,7 +53,7 @@ def summary(outcome: Outcome) -> str:
     found = kinds(outcome).most_common()
     shown = [f"{count} x {kind}" for kind, count in found[:_SHOWN]]
     if len(found) > _SHOWN:
-        shown.append(f"{len(found) - _SHOWN} more kinds")
+        shown.append(f"{len(found) - _SHOWN} of other kinds")
     return f"{len(outcome.rewritten)}: {', '.join(shown)}"
 
 

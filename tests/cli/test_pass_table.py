@@ -25,5 +25,5 @@ def test_shapes_and_values_do_not_make_kinds() -> None:
 
 def test_long_lists_are_cut_and_nothing_is_nothing() -> None:
     outcome = Outcome(("a", "b", "c", "d", "e"), ())
-    assert summary(outcome) == "5: 1 x a, 1 x b, 1 x c, 2 more kinds"
+    assert summary(outcome) == "5: 1 x a, 1 x b, 1 x c, 2 of other kinds"
     assert summary(Outcome((), ())) == ""
