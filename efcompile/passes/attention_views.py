@@ -16,6 +16,8 @@ part; then the rest stays). Exact to the bit.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
 from typing import ClassVar
 
 import torch
@@ -60,7 +62,7 @@ class AttentionViews(Pass):
         best = _best(node, operand)
         assert best is not None
         source, view, path = best
-        changes = {operand: source, f"{operand}_view": view}
+        changes = {operand: source, f"{operand}_view": list(view)}
         new = changed(graph_module, node, node, (*reversed(path), node), **changes)
         replace(node, new)
         graph_module.graph.erase_node(node)
@@ -71,15 +73,16 @@ def _is_move(node: Node) -> bool:
     return is_reshape(node) or is_op(node, "permute", "slice", "expand")
 
 
-def _best(attention: Node, operand: str) -> tuple[Node, list[int], tuple[Node, ...]] | None:
+def _best(attention: Node, operand: str) -> tuple[Node, tuple[int, ...], tuple[Node, ...]] | None:
     """(source, view, nodes between, last first) of the farthest source that works."""
-    sizes, own = _sizes(attention, operand), ops.arguments(attention)[f"{operand}_view"]
+    sizes, own = _sizes(attention, operand), tuple(ops.arguments(attention)[f"{operand}_view"])
     path = [ops.arguments(attention)[operand]]
     while _is_move(path[-1]):
         path.append(path[-1].args[0])
     for length in range(len(path) - 1, 0, -1):
         source, between = path[length], path[:length]
-        view = _replayed(source, between, sizes, own)
+        steps = tuple(_step(node) for node in reversed(between))
+        view = _replayed(shape(source), steps, sizes, own)
         if view is not None:
             return source, view, tuple(between)
     return None
@@ -95,31 +98,43 @@ def _sizes(attention: Node, operand: str) -> tuple[int, ...]:
     )
 
 
+Step = tuple[str, tuple[int, ...]]
+
+
+def _step(node: Node) -> Step:
+    """A move as plain numbers, so that equal blocks are replayed once."""
+    if is_reshape(node):
+        return "reshape", shape(node)
+    arguments = ops.arguments(node)
+    if is_op(node, "permute"):
+        return "permute", tuple(arguments["dims"])
+    if is_op(node, "expand"):
+        return "expand", shape(node)
+    return "slice", tuple(int(arguments[name]) for name in ("dim", "start", "end", "step"))
+
+
+@lru_cache(maxsize=512)
 def _replayed(
-    source: Node, path: list[Node], sizes: tuple[int, ...], own: list[int]
-) -> list[int] | None:
-    """The view of `source` that equals the op's `own` view of the end of `path` (given last
-    node first); None if there is none."""
-    where = torch.arange(source.meta["val"].numel()).reshape(shape(source))
-    for node in reversed(path):
-        where = _applied(node, where)
+    source: tuple[int, ...], steps: tuple[Step, ...], sizes: tuple[int, ...], own: tuple[int, ...]
+) -> tuple[int, ...] | None:
+    """The view of a tensor of shape `source` that equals the op's `own` view of what `steps`
+    make of it; None if there is none."""
+    where = torch.arange(prod(source)).reshape(source)
+    for kind, numbers in steps:
+        if kind == "reshape":
+            where = where.reshape(numbers)
+        elif kind == "permute":
+            where = where.permute(numbers)
+        elif kind == "expand":
+            where = where.expand(numbers)
+        else:
+            dim, start, end, step = numbers
+            picked = torch.arange(start, min(end, where.shape[dim]), step)
+            where = where.index_select(dim, picked)
     return _strides(head_view(where, sizes, own))
 
 
-def _applied(node: Node, where: Tensor) -> Tensor:
-    arguments = ops.arguments(node)
-    if is_reshape(node):
-        return where.reshape(shape(node))
-    if is_op(node, "permute"):
-        return where.permute(list(arguments["dims"]))
-    if is_op(node, "expand"):
-        return where.expand(shape(node))
-    start, end, step = arguments["start"], arguments["end"], arguments["step"]
-    picked = torch.arange(start, min(end, where.shape[arguments["dim"]]), step)
-    return where.index_select(arguments["dim"], picked)
-
-
-def _strides(where: Tensor) -> list[int] | None:
+def _strides(where: Tensor) -> tuple[int, ...] | None:
     """(offset, strides) if the numbers in `where` are an affine function of their index."""
     offset = int(where.flatten()[0])
     strides, fitted = [], torch.full((), offset)
@@ -129,4 +144,4 @@ def _strides(where: Tensor) -> list[int] | None:
         along = [1] * where.dim()
         along[dim] = size
         fitted = fitted + (torch.arange(size) * step).reshape(along)
-    return [offset, *strides] if torch.equal(fitted.expand_as(where), where) else None
+    return (offset, *strides) if torch.equal(fitted.expand_as(where), where) else None
