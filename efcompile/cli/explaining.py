@@ -117,6 +117,7 @@ def _account_for(before: Census, after: Census, left: Accounting) -> None:
         "batch_norms": left.batch_norms,
         "gathers": left.gathers,
         "permutes": left.permutes,
+        "reshapes": ("free views",) if after.reshapes else (),
         "copies": left.copies,
     }
     for kind, count in asdict(before).items():
