@@ -131,14 +131,14 @@ def pack_panels(weight: Array, panel: int) -> Array:
 def choose_tile(m: int, n: int, target: Target) -> Tile:
     """The tile that covers m x n in the fewest estimated cycles within the registers.
 
-    A tile of r rows and v vectors needs r * v accumulators, the v weights (or one, reloaded)
-    and the A operands in registers.  Per k step it takes at least r * v / 2 cycles of the two
+    A tile of r rows and v vectors needs r * v accumulators, the v weights and the A operands
+    (one, reloaded, where it is broadcast) in registers.  Per k step it takes at least r * v / 2 cycles of the two
     multiply-add pipes, (r + v) / 2 of the two load ports, and 4 for their latency.
     """
     lane_a = target.arch == "aarch64"
 
     def fits(rows: int, vectors: int) -> bool:
-        operands = rows + 1 if lane_a else vectors + 1
+        operands = rows + vectors if lane_a else vectors + 1
         return rows * vectors + operands <= target.registers
 
     def step(rows: int, vectors: float) -> float:

@@ -29,7 +29,7 @@ def test_panels_are_k_major_and_start_at_column_times_depth() -> None:
 def test_chosen_tiles_fit_the_registers(alias: str, m: int, n: int) -> None:
     target = resolve(alias)
     tile = choose_tile(m, n, target)
-    operands = tile.rows + 1 if tile.lane_a else tile.vectors + 1
+    operands = tile.rows + tile.vectors if tile.lane_a else tile.vectors + 1
     assert tile.rows * tile.vectors + operands <= target.registers
     assert 1 <= tile.rows <= m
     assert tile.lanes == target.lanes
