@@ -132,8 +132,8 @@ def choose_tile(m: int, n: int, target: Target) -> Tile:
     """The tile that covers m x n in the fewest estimated cycles within the registers.
 
     A tile of r rows and v vectors needs r * v accumulators, the v weights and the A operands
-    (one, reloaded, where it is broadcast) in registers.  Per k step it takes at least r * v / 2 cycles of the two
-    multiply-add pipes, (r + v) / 2 of the two load ports, and 4 for their latency.
+    (one, reloaded, where it is broadcast) in registers.  Per k step it takes at least r * v / 2
+    cycles of the two multiply-add pipes, (r + v) / 2 of the two load ports, and 4 of latency.
     """
     lane_a = target.arch == "aarch64"
 
