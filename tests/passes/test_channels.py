@@ -25,7 +25,8 @@ class Views(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.project(x).reshape(2, 5, 3, 2)  # channel = 2 head + place
-        return y.permute(0, 2, 1, 3)[:, 1:].mean(2).exp()
+        result: Tensor = y.permute(0, 2, 1, 3)[:, 1:].mean(2).exp()
+        return result
 
 
 def _graph() -> GraphModule:
@@ -34,7 +35,8 @@ def _graph() -> GraphModule:
 
 def _only(graph_module: GraphModule, name: str) -> Node:
     (node,) = [n for n in graph_module.graph.nodes if str(n.target).startswith(f"aten.{name}.")]
-    return node
+    result: Node = node
+    return result
 
 
 def test_numbers_arrive_where_the_values_do() -> None:

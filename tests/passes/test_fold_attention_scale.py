@@ -38,7 +38,8 @@ class Separate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.query(x) @ self.key(x).transpose(1, 2)
-        return (logits * 0.3).softmax(-1) @ x
+        result: Tensor = (logits * 0.3).softmax(-1) @ x
+        return result
 
 
 @pytest.mark.parametrize("place", ["logits", "q", "sdpa"])
@@ -82,7 +83,8 @@ def test_rows_that_others_read_are_left_alone() -> None:
 
         def forward(self, x: Tensor) -> Tensor:
             y = self.both(x)
-            return ((y @ y.transpose(1, 2)) * 0.3).softmax(-1) @ y
+            result: Tensor = ((y @ y.transpose(1, 2)) * 0.3).softmax(-1) @ y
+            return result
 
     x = image(*TOKENS)
     graph_module = captured(Shared(), x)
@@ -95,7 +97,8 @@ def test_logits_that_are_read_unscaled_are_left_alone() -> None:
     class Twice(Separate):
         def forward(self, x: Tensor) -> Tensor:
             logits = self.query(x) @ self.key(x).transpose(1, 2)
-            return (logits * 0.3).softmax(-1) @ x + logits.exp().sum()
+            result: Tensor = (logits * 0.3).softmax(-1) @ x + logits.exp().sum()
+            return result
 
     x = image(*TOKENS)
     graph_module = captured(Twice(nn.Linear(12, 12), nn.Linear(12, 12)), x)
@@ -111,7 +114,8 @@ def test_other_factors_are_not_its_business() -> None:
             self.linear = nn.Linear(12, 12)
 
         def forward(self, x: Tensor) -> Tensor:
-            return (self.linear(x) * 0.5).exp()
+            result: Tensor = (self.linear(x) * 0.5).exp()
+            return result
 
     x = image(*TOKENS)
     outcome = check_pass(FoldAttentionScale(), captured(Halved(), x), x)

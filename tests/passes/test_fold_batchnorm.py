@@ -20,7 +20,8 @@ class FlatNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.linear(x)
-        return self.bn(y.flatten(0, 1)).reshape_as(y)
+        result: Tensor = self.bn(y.flatten(0, 1)).reshape_as(y)
+        return result
 
 
 class PooledHeads(nn.Module):
@@ -88,7 +89,8 @@ def test_other_readers_of_the_norm_do_not_matter() -> None:
 
         def forward(self, x: Tensor) -> Tensor:
             y = self.norm(self.conv(x))
-            return y.relu() + y.exp()
+            result: Tensor = y.relu() + y.exp()
+            return result
 
     x = image(*IMAGE)
     graph_module = captured(Shared(), x)
@@ -104,7 +106,8 @@ class TwoReaders(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv(x)
-        return y.exp() + self.norm(y).relu()
+        result: Tensor = y.exp() + self.norm(y).relu()
+        return result
 
 
 class WrongAxis(nn.Module):
@@ -115,7 +118,8 @@ class WrongAxis(nn.Module):
         self.linear, self.norm = nn.Linear(6, 3), nn.BatchNorm1d(5)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.linear(x)).relu()
+        result: Tensor = self.norm(self.linear(x)).relu()
+        return result
 
 
 class Output(nn.Module):
@@ -126,7 +130,8 @@ class Output(nn.Module):
         self.norm = nn.BatchNorm2d(4)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(x.relu())
+        result: Tensor = self.norm(x.relu())
+        return result
 
 
 class OneOfTwo(nn.Module):
@@ -138,7 +143,8 @@ class OneOfTwo(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm(x.relu())
-        return self.conv(y) + y.exp()
+        result: Tensor = self.conv(y) + y.exp()
+        return result
 
 
 REFUSED: dict[str, tuple[nn.Module, tuple[int, ...], str]] = {

@@ -24,7 +24,8 @@ class Scaled(nn.Module):
         y = self.project(x)
         if self.dims is not None:
             y = y.permute(self.dims)
-        return x.mean() + self.gamma.view(self.shape) * y
+        result: Tensor = x.mean() + self.gamma.view(self.shape) * y
+        return result
 
 
 FOLDED: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
@@ -55,7 +56,8 @@ class Mixer(nn.Module):
         self.pool = nn.AvgPool2d(3, 1, 1, count_include_pad=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.gamma.view(4, 1, 1) * (self.pool(x) - x)
+        result: Tensor = x + self.gamma.view(4, 1, 1) * (self.pool(x) - x)
+        return result
 
 
 class AlsoUnscaled(Scaled):
@@ -63,7 +65,8 @@ class AlsoUnscaled(Scaled):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.project(x)
-        return self.gamma * y + y.exp()
+        result: Tensor = self.gamma * y + y.exp()
+        return result
 
 
 class Broadcasting(nn.Module):
@@ -74,7 +77,8 @@ class Broadcasting(nn.Module):
         self.project, self.gamma = nn.Linear(4, 1), nn.Parameter(torch.ones(6))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.project(x) * self.gamma
+        result: Tensor = self.project(x) * self.gamma
+        return result
 
 
 REFUSED: dict[str, tuple[nn.Module, tuple[int, ...], str]] = {

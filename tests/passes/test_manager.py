@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import ClassVar
 
 import pytest
@@ -12,10 +13,11 @@ from torch.fx import GraphModule
 from efcompile.capture import capture
 from efcompile.errors import PassVerificationError
 from efcompile.models.randomize import randomize
-from efcompile.models.zoo import resolve_model
+from efcompile.models.zoo import create, resolve_model
 from efcompile.passes.base import Exactness, Match, Outcome, Pass
 from efcompile.passes.fold_batchnorm import FoldBatchnorm
 from efcompile.passes.fold_layer_scale import FoldLayerScale
+from efcompile.passes.graph_copy import copy_graph
 from efcompile.passes.manager import Stage, run_pipeline
 from efcompile.passes.pipeline import PIPELINE, STRUCTURAL
 from efcompile.passes.rewriting import emit
@@ -33,7 +35,8 @@ class Net(nn.Module):
         self.second = nn.Sequential(nn.Conv2d(4, 5, 3), nn.BatchNorm2d(5))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.second(self.first(x))
+        result: Tensor = self.second(self.first(x))
+        return result
 
 
 def _net() -> tuple[GraphModule, tuple[Tensor, ...]]:
@@ -162,6 +165,25 @@ def test_a_pass_that_fails_is_named() -> None:
         run_pipeline(graph_module, inputs, [Unordered()])
 
 
+class Cancelling(nn.Module):
+    """A convolution and norm whose result nearly cancels: float32 hardly carries it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = (self.norm(self.conv(x)) + 3000.0) - 3000.0
+        return result
+
+
+def test_rounding_that_the_model_magnifies_is_no_mistake() -> None:
+    x = image(2, 3, 9, 7)
+    graph_module = captured(Cancelling(), x)
+    (stage,) = run_pipeline(graph_module, (x,), [FoldBatchnorm()])
+    assert 2e-5 < stage.record.relative_error < 1e-3
+
+
 FAMILIES = {
     "efficientformer_l1": 64,
     "efficientformerv2_s0": 64,
@@ -175,30 +197,23 @@ FAMILIES = {
 
 @pytest.mark.parametrize("source", FAMILIES)
 def test_every_family_keeps_its_numbers_and_a_second_run_changes_nothing(source: str) -> None:
-    if source.startswith("timm:"):
-        pytest.importorskip("timm", exc_type=Exception)  # type: ignore[call-arg]
+    if source.startswith("timm:") and find_spec("timm") is None:
+        pytest.skip("timm is not installed")
     side = FAMILIES[source]
-    if source.startswith("efficientformer"):
-        from efcompile.models.zoo import create
-
-        model = create(source, resolution=side)
-    else:
-        model = resolve_model(source)
+    zoo = not source.startswith("timm:")
+    model = create(source, resolution=side) if zoo else resolve_model(source)
     x = image(1, 3, side, side)
-    randomize(model.eval(), example_inputs=(image(2, 3, side, side, seed=1),))
+    randomize(model.eval())
     start = capture(model, x)
     stages = run_pipeline(start.graph_module, start.example_inputs, PIPELINE)
     structural = stages[len(STRUCTURAL) - 1].graph_module
     left = {str(n.target) for n in structural.graph.nodes if n.op == "call_function"}
     assert not {"aten.batch_norm.default", "aten.index.Tensor"} & left
     with torch.no_grad():
-        (wanted,), (got,) = [model(x)], stages[-1].graph_module(x)
+        wanted, (got,) = model(x), stages[-1].graph_module(x)
     assert (got - wanted).abs().max() / wanted.abs().max() < 1e-4
-    for stage in stages:
+    for step, stage in zip(PIPELINE, stages, strict=True):
         for refusal in stage.record.outcome.refused:
             assert refusal.reason and refusal.where
-    again = run_pipeline(structural, start.example_inputs, STRUCTURAL, verify=False)
-    again += run_pipeline(
-        stages[-1].graph_module, start.example_inputs, PIPELINE[len(STRUCTURAL) :], verify=False
-    )
-    assert {s.name: s.record.outcome.rewritten for s in again if s.record.outcome.rewritten} == {}
+        again = step.run(copy_graph(stage.graph_module))
+        assert again.rewritten == (), step.name

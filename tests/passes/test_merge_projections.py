@@ -19,7 +19,8 @@ class TokenAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.query(x) @ self.key(x).transpose(1, 2)
-        return logits.softmax(-1) @ self.value(x)
+        result: Tensor = logits.softmax(-1) @ self.value(x)
+        return result
 
 
 class ImageAttention(nn.Module):
@@ -35,7 +36,8 @@ class ImageAttention(nn.Module):
         q, k, v = self.query(x), self.key(x), self.value(x)
         weights = (q.flatten(2).transpose(1, 2) @ k.flatten(2)).softmax(-1)
         y = weights @ v.flatten(2).transpose(1, 2)
-        return y.transpose(1, 2).reshape(v.shape) + self.local(v)
+        result: Tensor = y.transpose(1, 2).reshape(v.shape) + self.local(v)
+        return result
 
 
 def test_linears_merge() -> None:
@@ -64,7 +66,8 @@ def test_a_key_of_another_input_stays_apart() -> None:
     class Cross(TokenAttention):
         def forward(self, x: Tensor) -> Tensor:
             logits = self.query(x) @ self.key(x.relu()).transpose(1, 2)
-            return logits.softmax(-1) @ self.value(x)
+            result: Tensor = logits.softmax(-1) @ self.value(x)
+            return result
 
     x = image(*TOKENS)
     graph_module = captured(Cross(nn.Linear(12, 8), nn.Linear(12, 8), nn.Linear(12, 6)), x)
@@ -91,7 +94,8 @@ class Grouped(nn.Module):
         self.query, self.key = (nn.Conv2d(12, 12, 1, groups=3) for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.query(x).flatten(2) @ self.key(x).flatten(2).transpose(1, 2)
+        result: Tensor = self.query(x).flatten(2) @ self.key(x).flatten(2).transpose(1, 2)
+        return result
 
 
 REFUSED: dict[str, tuple[nn.Module, tuple[int, ...], str]] = {

@@ -39,7 +39,7 @@ def test_no_gather_and_no_resize_is_left(resize: bool) -> None:
     outcome = check_pass(PrecomputeAttentionBias(), graph_module, x)
     assert len(outcome.rewritten) == 1
     assert counts(graph_module) == {"add": 1, "softmax": 1}
-    assert [n for n, _ in graph_module.named_buffers() if "table" in n or "index_" == n] == []
+    assert [n for n, _ in graph_module.named_buffers() if "table" in n or n == "index_"] == []
 
 
 def test_a_bias_goes_through_talking_heads() -> None:
@@ -58,7 +58,8 @@ class Shared(Gathered):
     def forward(self, logits: Tensor) -> Tensor:
         y = logits + self.table[:, self.index]
         assert self.talk is not None
-        return self.talk(y) + y.exp()
+        result: Tensor = self.talk(y) + y.exp()
+        return result
 
 
 class PerImage(Gathered):
@@ -70,7 +71,8 @@ class PerImage(Gathered):
 
     def forward(self, logits: Tensor) -> Tensor:
         assert self.talk is not None
-        return self.talk(logits + self.each).exp()
+        result: Tensor = self.talk(logits + self.each).exp()
+        return result
 
 
 NOT_MIXED: dict[str, tuple[nn.Module, str]] = {

@@ -112,7 +112,8 @@ class Sum(nn.Module):
         self.embed = nn.Conv2d(3, 6, 4, 4)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        return self.embed(x) + y
+        result: Tensor = self.embed(x) + y
+        return result
 
 
 def test_approximate_refusals_say_why() -> None:

@@ -10,7 +10,7 @@ from torch.fx import GraphModule
 from efcompile.errors import PassVerificationError
 from efcompile.passes.base import add_constant
 from efcompile.passes.graph_copy import copy_graph
-from efcompile.passes.verification import check_form, difference, first_difference
+from efcompile.passes.verification import check_form, difference, first_difference, rounding
 from tests.passes.dialect import captured, image
 
 
@@ -77,8 +77,44 @@ def test_the_first_node_that_differs_is_named_with_its_module() -> None:
     with after.graph.inserting_before(relu):
         new = after.graph.call_function(torch.ops.aten.neg.default, (relu.args[0],))
     new.meta["custom"] = {"source": ("planted",)}
-    relu.replace_input_with(relu.args[0], new)  # type: ignore[arg-type]
+    relu.replace_input_with(relu.args[0], new)
     after.recompile()
     found = first_difference(before, after, [image(2, 4)], 1e-5)
     assert "relu (aten.relu.default, from 1)" in found
     assert "reads new neg_default (aten.neg.default, from planted)" in found
+
+
+def test_a_node_that_work_moved_past_is_not_blamed() -> None:
+    """The scale moves from behind `relu` to before it, which relu's readers do not see; the
+    planted mistake comes later."""
+
+    class Moved(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return ((x * 1.0).relu() * 2.0).exp().tanh()
+
+    before = captured(Moved(), image(2, 4))
+    after = copy_graph(before)
+    first, _, second, exp, tanh = [n for n in after.graph.nodes if n.op == "call_function"]
+    first.args, second.args = (first.args[0], 2.0), (second.args[0], 1.0)
+    with after.graph.inserting_before(tanh):
+        wrong = after.graph.call_function(torch.ops.aten.neg.default, (exp,))
+    wrong.meta["custom"] = {"source": ("planted",)}
+    tanh.replace_input_with(exp, wrong)
+    after.recompile()
+    found = first_difference(before, after, [image(2, 4)], 1e-5)
+    assert "is tanh (" in found and "planted" in found
+
+
+def test_rounding_is_large_where_results_cancel() -> None:
+    class Cancelling(nn.Module):
+        def __init__(self, offset: float) -> None:
+            super().__init__()
+            self.linear, self.offset = nn.Linear(64, 8), offset
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            result: Tensor = (self.linear(x) + self.offset) - self.offset
+            return result
+
+    x = image(3, 64)
+    assert rounding(captured(Cancelling(0.0), x), [x]) < 1e-6
+    assert rounding(captured(Cancelling(1e4), x), [x]) > 1e-5
