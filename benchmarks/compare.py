@@ -8,6 +8,7 @@ figure is the median over rounds, the ratio the median of the rounds' ratios.
 
 import json
 import statistics
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, TypedDict
@@ -16,6 +17,9 @@ import torch
 import typer
 from rich.console import Console
 from rich.table import Table
+
+# Python puts this file's folder on the path, not the one above it.
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.models import FIRST_LIST
 from benchmarks.peaks import fma_peak
