@@ -49,16 +49,16 @@ def optimize(
     from efcompile.cli.source import prepare
     from efcompile.errors import InputError
     from efcompile.passes.manager import Stage
-    from efcompile.passes.pipeline import build_pipeline
+    from efcompile.passes.pipeline import build_pipeline, pass_named
     from efcompile.targets.resolve import resolve
 
     # What may be refused is refused before minutes of work.
     features = options.features(mattr)
     described = resolve(target, cpu=cpu, features=features)
     pipeline = build_pipeline(options.names(passes), disable_pass or ())
-    for (step,) in map(build_pipeline, zip(print_after or ())):
-        if step.name not in {running.name for running in pipeline}:
-            raise InputError(f"cannot print the graph after {step.name}: it is not to run")
+    printed = {pass_named(name).name for name in print_after or ()}
+    if missing := printed - {step.name for step in pipeline}:
+        raise InputError(f"cannot print the graph after {', '.join(missing)}: it is not to run")
     source = prepare(model, checkpoint, batch, resolution)
     say(f"{source.name} for {described.triple}, {described.cpu}: {source.weights}")
 
@@ -67,7 +67,7 @@ def optimize(
 
         def hook(stage: Stage) -> None:
             progress.done(stage.name)
-            if stage.name in (print_after or ()):
+            if stage.name in printed:
                 say(f"after {stage.name}:\n{graph_text(stage.graph_module)}")
 
         compiled = efcompile.optimize(

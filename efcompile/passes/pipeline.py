@@ -117,8 +117,8 @@ def build_pipeline(
     breaks one of `CONSTRAINTS`, and for disabling `legalise`.
     """
     given = PIPELINE if passes is None else passes
-    chosen = [p if isinstance(p, Pass) else _named(p) for p in given]
-    without = {_named(name).name for name in disabled}
+    chosen = [p if isinstance(p, Pass) else pass_named(p) for p in given]
+    without = {pass_named(name).name for name in disabled}
     if Legalise.name in without:
         raise InputError(f"{Legalise.name} cannot be disabled: only the dialect has kernels")
     chosen = [p for p in chosen if p.name not in without]
@@ -130,7 +130,8 @@ def build_pipeline(
     return tuple(chosen)
 
 
-def _named(name: str) -> Pass:
+def pass_named(name: str) -> Pass:
+    """The pass of `PIPELINE` with that name; `InputError` with the nearest one if there is none."""
     known = {p.name: p for p in PIPELINE}
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)

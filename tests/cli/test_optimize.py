@@ -50,12 +50,18 @@ def test_json_is_one_document_and_all_there_is_on_stdout(tmp_path: Path) -> None
 
 
 def test_a_pass_can_be_left_out_and_a_graph_printed(tmp_path: Path) -> None:
-    options = ("--disable-pass", "fold-batchnorm", "--print-after", "legalise", "--json")
+    options = ("--disable-pass", "fold-batchnorm", "--print-after", "cancel-reshapes", "--json")
     said = efcompile("optimize", SMALL, "--out", tmp_path, *options)
     passes = [entry["pass"] for entry in json.loads(said.out)["passes"]]
     assert "legalise" in passes and "fold-batchnorm" not in passes
-    printed = said.err.partition("after legalise:\n")[2]
+    printed = said.err.partition("after cancel-reshapes:\n")[2]
     assert "efcompile.affine.default" in printed and "# norm" in printed
+
+
+def test_a_graph_after_a_pass_that_does_not_run_is_refused(tmp_path: Path) -> None:
+    options = ("--disable-pass", "fuse-ffn", "--print-after", "fuse-ffn")
+    line = refused("optimize", SMALL, "--out", tmp_path, *options)
+    assert "cannot print the graph after fuse-ffn: it is not to run" in line
 
 
 def test_only_the_passes_asked_for_run(tmp_path: Path) -> None:
