@@ -175,7 +175,8 @@ def _parity(
         raise ParityError(
             f"{compiled.bundle.manifest.model} compiled for {compiled.bundle.manifest.target.name} "
             f"differs from eager PyTorch by {worst:.2e} of the output's scale (limit "
-            f"{sample.TOLERANCE:.0e}); nothing was wrong after any pass, so a kernel is: please report it"
+            f"{sample.TOLERANCE:.0e}); nothing was wrong after any pass, so a kernel is: please "
+            "report it"
         )
     return worst
 
