@@ -1,5 +1,8 @@
 """Which traced values share memory, so that in-place operations can be made functional."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch._ops import OpOverload
 from torch.fx import Graph, Node
 
@@ -24,31 +27,38 @@ class Aliases:
             for member in group:
                 self._group[member] = group
 
-    def written(self, node: Node) -> Node:
-        """The operand that in-place `node` writes; from here on, its readers read `node`.
+    def written(self, node: Node, values: Mapping[Node, Any]) -> list[Node]:
+        """The nodes whose later readers must read what in-place `node` computes: its operand and
+        whatever is the very same tensor, that is, has the same entry in `values`.
 
         Raises `ViewWrite` if the memory belongs to an input or a constant, or if something
         later reads it through another view.
         """
         operand = node.args[0]
         assert isinstance(operand, Node)
+        same: list[Node] = []
         for member in self._group[operand]:
             if member.op != "call_function":
                 raise ViewWrite(node.name)
-            later = any(self._order[user] > self._order[node] for user in member.users)
-            if later and member is not operand and self._order[member] < self._order[node]:
+            if self._order[member] >= self._order[node]:
+                continue
+            if values[member] is values[operand]:
+                same.append(member)
+            elif any(self._order[user] > self._order[node] for user in member.users):
                 raise ViewWrite(node.name)
-        return operand
+        return same
 
 
 def _shared_operands(node: Node) -> list[Node]:
     """Operands whose memory the result of `node` may share."""
-    operands = [x for x in node.all_input_nodes if x.op != "output"]
+    operands = node.all_input_nodes
     if node.op != "call_function":
         return []
     if not isinstance(node.target, OpOverload):
         return operands  # getitem
     if str(node.target) in _RETURNS_OPERAND:
         return operands[:1]
+    if str(node.target) == "aten.contiguous.default":
+        return [x for x in operands if x.meta["val"].is_contiguous()]
     shares = any(result.alias_info is not None for result in node.target._schema.returns)
     return operands if shares else []

@@ -81,9 +81,9 @@ def _rewrite(builder: Builder, node: Node, values: dict[Node, Any], aliases: Ali
         return
     _refuse_dynamic(node)
     if target._schema.is_mutable:
-        written = aliases.written(node)
+        written = aliases.written(node, values)
         values[node] = _emit(builder, functional(target), args, kwargs)
-        values[written] = values[node]
+        values.update(dict.fromkeys(written, values[node]))
     else:
         values[node] = _emit(builder, target, args, kwargs)
 

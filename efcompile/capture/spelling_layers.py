@@ -9,6 +9,7 @@ from torch.fx import Node
 
 from efcompile.capture.builder import Builder, shape_of
 from efcompile.capture.spelling import Call, dtype_of, spelled
+from efcompile.errors import CaptureError
 
 aten = torch.ops.aten
 
@@ -177,7 +178,13 @@ def _scales(call: Call) -> tuple[float | None, float | None]:
 
 @spelled("scaled_dot_product_attention.default")
 def attention(b: Builder, call: Call) -> Any:
-    """With the scale spelled out, and without dropout."""
+    """With the scale spelled out. Torch drops here whenever it is told a probability, in eval mode
+    too."""
+    if call["dropout_p"] > 0:
+        raise CaptureError(
+            f"{', '.join(b.sources)} draws random numbers: its attention has dropout_p "
+            f"{call['dropout_p']} although the model is in eval mode; pass 0 when not training"
+        )
     query = call["query"]
     scale = call["scale"]
     if scale is None:
@@ -189,7 +196,7 @@ def attention(b: Builder, call: Call) -> Any:
     )  # fmt: skip
 
 
-@spelled("softmax.int", "_softmax.default", "special_softmax.int", "_safe_softmax.default")
+@spelled("softmax.int", "_softmax.default", "_safe_softmax.default")
 def softmax(b: Builder, call: Call) -> Any:
     """Over the last dimension, which is brought there if it is another one."""
     x = call["self"]

@@ -6,6 +6,7 @@ import torch
 
 from efcompile.capture.builder import Builder, shape_of
 from efcompile.capture.spelling import Call, dtype_of, spelled
+from efcompile.errors import CaptureError
 
 aten = torch.ops.aten
 
@@ -183,16 +184,28 @@ def channel_shuffle(b: Builder, call: Call) -> Any:
 
 
 @spelled(
-    "dropout.default", "feature_dropout.default", "alpha_dropout.default", "alias.default",
-    "feature_alpha_dropout.default", "detach.default", "clone.default", "contiguous.default",
-    "lift_fresh.default", "lift_fresh_copy.default", "lift.default", "alias_copy.default",
-    "detach_copy.default", "positive.default", "resolve_conj.default", "resolve_neg.default",
-    "native_dropout.default",
+    "dropout.default", "feature_dropout.default", "alpha_dropout.default",
+    "feature_alpha_dropout.default", "native_dropout.default",
 )  # fmt: skip
-def nothing(b: Builder, call: Call) -> Any:
-    """What does nothing at inference. (A model in eval mode that still drops is refused.)"""
+def dropout(b: Builder, call: Call) -> Any:
+    """Nothing at inference; one that drops even then makes the model random."""
+    if call["train"] and call["p"] > 0:
+        raise CaptureError(
+            f"{', '.join(b.sources)} draws random numbers: its dropout ({call.target}) is on "
+            "although the model is in eval mode; pass training=self.training"
+        )
     x = next(iter(call.named.values()))
     return [x, None] if "native_dropout" in str(call.target) else x
+
+
+@spelled(
+    "alias.default", "detach.default", "clone.default", "contiguous.default",
+    "lift_fresh.default", "lift_fresh_copy.default", "lift.default", "alias_copy.default",
+    "detach_copy.default", "positive.default", "resolve_conj.default", "resolve_neg.default",
+)  # fmt: skip
+def nothing(b: Builder, call: Call) -> Any:
+    """Copies and views of the whole."""
+    return next(iter(call.named.values()))
 
 
 @spelled(

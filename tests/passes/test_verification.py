@@ -112,7 +112,7 @@ def test_rounding_is_large_where_results_cancel() -> None:
             self.linear, self.offset = nn.Linear(64, 8), offset
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            result: Tensor = (self.linear(x) + self.offset) - self.offset
+            result: torch.Tensor = (self.linear(x) + self.offset) - self.offset
             return result
 
     x = image(3, 64)
