@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from efcompile.passes.manager import run_pipeline
-from efcompile.passes.pipeline import PIPELINE
 
 from efcompile.bundle.library import Library
 from efcompile.bundle.load import load_bundle
@@ -15,6 +13,8 @@ from efcompile.compiler import lower_stage
 from efcompile.models.input_size import default_input_size
 from efcompile.models.randomize import randomize
 from efcompile.models.zoo import resolve_model
+from efcompile.passes.manager import run_pipeline
+from efcompile.passes.pipeline import PIPELINE
 from efcompile.targets.resolve import resolve
 
 

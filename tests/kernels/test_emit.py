@@ -17,9 +17,8 @@ def test_loops_branches_and_registers() -> None:
     e = Emitter()
     out = e.pointer("out")
     total = e.register(4, value=float32(0.0, 4))
-    with e.loop(5, "i") as i:
-        with e.when(i < int32(3)):
-            e.set(total, e.get(total) + splat(e.load(out, i), 4))
+    with e.loop(5, "i") as i, e.when(i < int32(3)):
+        e.set(total, e.get(total) + splat(e.load(out, i), 4))
     with e.loop(1, "once") as once:
         assert once == 0
         e.store(out, once, e.get(total), 4)
