@@ -48,10 +48,9 @@ class Legalise(Pass):
         node, site = match.anchor, Site(graph_module, match.anchor)
         rule = RULES.get(node.target)
         if rule is None:
-            reason: str | None = f"no channels-last op for {node.target}"
-        else:
-            reason = wrong_type(site, rule.any_constant) or rule.refuse(site)
-        return None if reason is None else f"{reason}; {node.target} goes through TVM's importer"
+            return f"no channels-last op for {node.target}; goes through TVM's importer"
+        reason = wrong_type(site, rule.any_constant) or rule.refuse(site)
+        return None if reason is None else f"{node.target}: {reason}; goes through TVM's importer"
 
     def rewrite(self, graph_module: GraphModule, match: Match) -> str:
         """Replace the node by what its rule builds."""

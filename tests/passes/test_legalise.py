@@ -149,8 +149,12 @@ LEFTOVERS: dict[str, tuple[Function, tuple[int, ...], str]] = {
         IMAGE,
         "no channels-last op for aten.upsample_bicubic2d",
     ),
-    "power": (lambda x: x.abs() ** 3, TOKENS, "power 3 has no channels-last op"),
-    "uneven_pool": (lambda x: F.adaptive_avg_pool2d(x, 4), IMAGE, "its windows differ in size"),
+    "power": (lambda x: x.abs() ** 3, TOKENS, "no channels-last op for aten.pow"),
+    "uneven_pool": (
+        lambda x: F.adaptive_avg_pool2d(x, 4),
+        IMAGE,
+        "no channels-last op for aten._adaptive_avg_pool2d",
+    ),
     "reflect": (
         lambda x: F.pad(x, (1, 1, 1, 1), mode="reflect"),
         IMAGE,

@@ -17,20 +17,9 @@ def contiguous_view(sizes: tuple[int, ...]) -> list[int]:
     return [0, *(prod(sizes[i + 1 :]) for i in range(4))]
 
 
-def _refuse_matmul(site: Site) -> str | None:
-    a, b = shape(site.args["self"]), shape(site.args["other" if _two(site) else "mat2"])
-    if len(a) < 2 or len(b) < 2:
-        return "one operand is a vector"
-    return None
-
-
-def _two(site: Site) -> bool:
-    return "other" in site.args
-
-
 def _matmul(site: Site) -> Node:
     """By a constant matrix: a linear. Otherwise batch dimensions are expanded to be equal."""
-    a, b = site.args["self"], site.args["other" if _two(site) else "mat2"]
+    a, b = site.args["self"], site.args["other"]
     value = site.value(b)
     if value is not None and value.dim() == 2:
         return site.emit("linear", a, site.constant(f"{b.name}_t", value.T))
@@ -98,9 +87,7 @@ def _attention(site: Site) -> Node:
 
 
 RULES: dict[object, Rule] = {
-    aten.matmul.default: Rule(_matmul, _refuse_matmul),
-    aten.bmm.default: Rule(_matmul, _refuse_matmul),
-    aten.mm.default: Rule(_matmul, _refuse_matmul),
+    aten.matmul.default: Rule(_matmul),
     aten.scaled_dot_product_attention.default: Rule(
         _attention, _refuse_attention, any_constant=True
     ),

@@ -67,16 +67,18 @@ def _group_norm(site: Site) -> Node:
     return site.channels_first(site.emit("group_norm", site.channels_last(site.x), *options))
 
 
+def _refuse_softmax(site: Site) -> str | None:
+    last = len(shape(site.x)) - 1
+    return None if site.args["dim"] % (last + 1) == last else "it is not over the last dimension"
+
+
 def _softmax(site: Site) -> Node:
-    rank = len(shape(site.x))
-    dim = site.args["dim"] % rank
-    return site.move(site.emit("softmax", site.move(site.x, dim, rank - 1)), rank - 1, dim)
+    return site.emit("softmax", site.x)
 
 
 RULES: dict[object, Rule] = {
     aten.batch_norm.default: Rule(_batch_norm, _refuse_batch_norm),
     aten.layer_norm.default: Rule(_layer_norm, _refuse_affine_part),
     aten.group_norm.default: Rule(_group_norm, _refuse_affine_part),
-    aten.softmax.int: Rule(_softmax),
-    aten._softmax.default: Rule(_softmax),
+    aten.softmax.int: Rule(_softmax, _refuse_softmax),
 }

@@ -1,11 +1,11 @@
 """Pooling, means and resizing."""
 
-from collections.abc import Sequence
+from math import prod
 
 import torch
 from torch.fx import Node
 
-from efcompile.passes.legalise_rules.rule import Rule, Site, pair
+from efcompile.passes.legalise_rules.rule import Rule, Site
 from efcompile.passes.rewriting import shape
 
 aten = torch.ops.aten
@@ -18,9 +18,8 @@ def _image(site: Site) -> str | None:
 
 
 def _window(site: Site) -> tuple[list[int], list[int], list[int]]:
-    """Kernel, stride (the kernel's if not given) and padding."""
-    kernel = pair(site.args["kernel_size"])
-    return kernel, pair(site.args["stride"] or kernel), pair(site.args["padding"])
+    args = site.args
+    return args["kernel_size"], args["stride"], args["padding"]
 
 
 def _refuse_avg_pool(site: Site) -> str | None:
@@ -39,51 +38,32 @@ def _avg_pool(site: Site) -> Node:
 
 def _max_pool(site: Site) -> Node:
     y = site.emit(
-        "max_pool2d", site.channels_last(site.x), *_window(site), pair(site.args["dilation"]),
+        "max_pool2d", site.channels_last(site.x), *_window(site), site.args["dilation"],
         site.args["ceil_mode"],
     )  # fmt: skip
     return site.channels_first(y)
 
 
-def _refuse_adaptive(site: Site) -> str | None:
-    sizes = zip(shape(site.x)[-2:], pair(site.args["output_size"]), strict=True)
-    if any(size % out for size, out in sizes):
-        return "its windows differ in size"
-    return _image(site)
-
-
-def _adaptive_avg_pool(site: Site) -> Node:
-    """Windows of one size: an ordinary average pool."""
-    sizes = zip(shape(site.x)[-2:], pair(site.args["output_size"]), strict=True)
-    kernel = [size // out for size, out in sizes]
-    y = site.emit("avg_pool2d", site.channels_last(site.x), kernel, kernel, [0, 0], False, True)
-    return site.channels_first(y)
+def _over(site: Site) -> list[int]:
+    """The reduced dimensions; all if none is named."""
+    rank = len(shape(site.x))
+    return sorted({d % rank for d in site.args.get("dim") or range(rank)})
 
 
 def _mean(site: Site) -> Node:
     """Kept dimensions come back as a free reshape, so there is one form of mean."""
-    rank = len(shape(site.x))
-    dims = sorted({d % rank for d in site.args.get("dim") or range(rank)})
-    return site.reshape(site.emit("mean", site.x, dims, False), shape(site.node))
+    return site.reshape(site.emit("mean", site.x, _over(site), False), shape(site.node))
 
 
 def _sum(site: Site) -> Node:
-    count = 1
-    rank = len(shape(site.x))
-    for dim in {d % rank for d in site.args.get("dim") or range(rank)}:
-        count *= shape(site.x)[dim]
+    count = prod(shape(site.x)[dim] for dim in _over(site))
     return site.emit("scalar", _mean(site), float(count), 0.0)
 
 
 def _scales(site: Site) -> list[float]:
     """The user's scale factors, if given: torch resamples by them, not by the sizes' ratio."""
-    args = site.args
-    factors: Sequence[float | None]
-    if "scale_factors" in args:
-        factors = args["scale_factors"] or ()
-    else:
-        factors = (args["scales_h"], args["scales_w"])
-    return [float(f) for f in factors if f is not None]
+    factors = (site.args["scales_h"], site.args["scales_w"])
+    return [float(factor) for factor in factors if factor is not None]
 
 
 def _refuse_resize(site: Site) -> str | None:
@@ -106,14 +86,9 @@ def _resize(mode: str) -> Rule:
 RULES: dict[object, Rule] = {
     aten.avg_pool2d.default: Rule(_avg_pool, _refuse_avg_pool),
     aten.max_pool2d.default: Rule(_max_pool, _image),
-    aten.adaptive_avg_pool2d.default: Rule(_adaptive_avg_pool, _refuse_adaptive),
-    aten._adaptive_avg_pool2d.default: Rule(_adaptive_avg_pool, _refuse_adaptive),
     aten.mean.dim: Rule(_mean),
-    aten.mean.default: Rule(_mean),
     aten.sum.dim_IntList: Rule(_sum),
     aten.sum.default: Rule(_sum),
-    aten.upsample_nearest2d.vec: _resize("nearest"),
     aten.upsample_nearest2d.default: _resize("nearest"),
-    aten.upsample_bilinear2d.vec: _resize("bilinear"),
     aten.upsample_bilinear2d.default: _resize("bilinear"),
 }

@@ -143,10 +143,3 @@ def wrong_type(site: Site, any_constant: bool) -> str | None:
         if value.dtype != torch.float32:
             return f"it computes in {value.dtype}, the dialect in float32"
     return None
-
-
-def pair(value: Sequence[int] | int) -> list[int]:
-    """A per-image option: one number means both dimensions."""
-    if isinstance(value, int):
-        return [value, value]
-    return [value[0], value[0]] if len(value) == 1 else list(value)
