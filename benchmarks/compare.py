@@ -9,10 +9,11 @@ figure is the median over rounds, the ratio the median of the rounds' ratios.
 import json
 import statistics
 import sys
-import time
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, TypedDict
 
+import numpy as np
 import torch
 import typer
 from rich.console import Console
@@ -24,8 +25,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.models import FIRST_LIST
 from benchmarks.peaks import fma_peak
 from benchmarks.peers import PEERS, Run, ours
+from efcompile.bundle.sample import TOLERANCE, relative_error
+from efcompile.devices.interleave import interleave
+from efcompile.models.input_size import default_input_size
 from efcompile.models.randomize import randomize
 from efcompile.models.zoo import resolve_model
+
+_PACKAGES = ("onnxruntime",)
 
 
 def main(
@@ -35,6 +41,9 @@ def main(
     peers: Annotated[str, typer.Option(help="Comma-separated: " + ", ".join(PEERS))] = "ort",
     threads: Annotated[int, typer.Option(min=1)] = 1,
     rounds: Annotated[int, typer.Option(min=3, help="Rounds after one warm-up")] = 30,
+    limit: Annotated[
+        float | None, typer.Option(help="Exit 1 if any ratio of ours to the best peer is above")
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write figures here")
     ] = None,
@@ -59,8 +68,14 @@ def main(
         console.print(f"{model}: {figure['ratio']:.2f}", highlight=False)
     console.print(table)
     console.print(f"FMA peak of one core in this run: {fma_peak():.0f} GFLOP/s")
+    versions = {name: metadata.version(name) for name in ("torch", "apache-tvm", *_PACKAGES)}
+    console.print(", ".join(f"{name} {version}" for name, version in versions.items()))
     if json_file is not None:
-        json_file.write_text(json.dumps(figures, indent=1))
+        json_file.write_text(json.dumps({"versions": versions, "figures": figures}, indent=1))
+    slow = [figure["model"] for figure in figures if limit is not None and figure["ratio"] > limit]
+    if slow:
+        console.print(f"above {limit}: {', '.join(slow)}")
+        raise typer.Exit(1)
 
 
 class Figure(TypedDict):
@@ -78,26 +93,27 @@ def compare(source: str, peers: list[str], threads: int, rounds: int) -> Figure:
     x = torch.randn(1, 3, *_resolution(model), generator=torch.Generator().manual_seed(0))
     contestants: dict[str, Run] = {"ours": ours(model, x, threads)}
     contestants |= {name: PEERS[name](model, x, threads) for name in peers}
-    samples: dict[str, list[float]] = {name: [] for name in contestants}
-    for round_ in range(rounds + 1):
-        for name, run in contestants.items():
-            start = time.perf_counter()
-            run()
-            if round_:
-                samples[name].append((time.perf_counter() - start) * 1e3)
+    for name in peers:
+        check_agreement(contestants["ours"](), contestants[name](), f"{source}: {name}")
+    samples = interleave(contestants, rounds)
     best = [min(samples[name][i] for name in peers) for i in range(rounds)]
     ratio = statistics.median(o / b for o, b in zip(samples["ours"], best, strict=True))
     return {
         "model": source,
         "threads": threads,
-        "ms": {name: statistics.median(values) for name, values in samples.items()},
+        "ms": {name: statistics.median(values) / 1e6 for name, values in samples.items()},
         "ratio": ratio,
     }
 
 
-def _resolution(model: torch.nn.Module) -> tuple[int, int]:
-    from efcompile.models.input_size import default_input_size
+def check_agreement(mine: object, theirs: object, what: str) -> None:
+    """A comparison of speed means nothing unless both compute the same."""
+    error = relative_error([np.asarray(mine)], [np.asarray(theirs)])
+    if not error <= TOLERANCE:
+        raise SystemExit(f"{what} and ours differ by {error:.1e} of the output's scale")
 
+
+def _resolution(model: torch.nn.Module) -> tuple[int, int]:
     size = default_input_size(model)
     return (size[1], size[2]) if size else (224, 224)
 

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,18 +46,27 @@ class CompiledModel:
     come back), in the module's structure.  Safe to call from several threads.
     """
 
-    def __init__(self, bundle: Bundle, threads: int, history: History | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        threads: int,
+        *,
+        folder: tempfile.TemporaryDirectory[str] | None = None,
+    ) -> None:
         self.bundle = bundle
         self.threads = threads
-        self.history = history
+        self.history: History | None = None
         self._library: Library | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._loading = Lock()
+        # A bundle that was never saved lives as long as this object.
+        self._folder = folder
 
     def __call__(self, *inputs: Any) -> Any:
         """Run on this machine.  Raises `InputError` for inputs that do not fit and
         `BundleError` if the bundle is not for this machine."""
-        if self._library is None:
-            self._library = Library(self.bundle, self.threads)
+        with self._loading:
+            if self._library is None:
+                self._library = Library(self.bundle, self.threads)
         return self._run(self._library.run, inputs)
 
     def run(self, *inputs: Any, device: str = "local", threads: int | None = None) -> Any:
@@ -120,38 +130,35 @@ def optimize(
     # The compiler imports TVM, which loading and running a bundle does not need.
     from efcompile.capture import name_of
     from efcompile.compiler import compile_model
-    from efcompile.models.zoo import resolve_model
+    from efcompile.models.zoo import resolve_model, title_of
     from efcompile.passes.pipeline import build_pipeline
 
+    count = _threads(threads)
     described = resolve(target, cpu=cpu, features=features)
     object_toolchain(described)  # a missing compiler is better told before the work
     pipeline = build_pipeline(passes, disable)
     module = resolve_model(model) if isinstance(model, str) else model
-    title = name or (_title(model) if isinstance(model, str) else name_of(module))
+    title = name or (title_of(model) if isinstance(model, str) else name_of(module))
     compilation = compile_model(module, example_inputs, described, pipeline, title, hook)
 
     examples = compilation.captured.example_inputs
     wanted = compilation.reference(examples)
-    folder = tempfile.TemporaryDirectory(prefix="efcompile-") if out is None else None
-    place = out if folder is None else folder.name
-    assert place is not None
+    # Built aside first: a wrong result must not take the place of a good bundle.
+    folder = tempfile.TemporaryDirectory(prefix="efcompile-")
     path = write_bundle(
         compilation.program,
-        Path(place),
+        Path(folder.name),
         structure=pytree.treespec_dumps(compilation.captured.output_spec),
         attachments={sample.NAME: sample.dump(_arrays(examples), _arrays(wanted))},
     )
-    compiled = CompiledModel(load_bundle(path), _threads(threads))
-    compiled._folder = folder
     parity = None
     if get_device("local").refuses(described) is None:
-        parity = _parity(compiled, compilation.reference, examples)
+        parity = _parity(load_bundle(path), compilation.reference, examples, count)
+    if out is not None:
+        path = copy_bundle(path, Path(out))
+    compiled = CompiledModel(load_bundle(path), count, folder=folder if out is None else None)
     compiled.history = History(compilation.stages, compilation.captured.notes, parity)
     return compiled
-
-
-def _title(source: str) -> str:
-    return source.rpartition(":")[2]
 
 
 def _arrays(tensors: Sequence[Tensor]) -> list[Any]:
@@ -159,21 +166,22 @@ def _arrays(tensors: Sequence[Tensor]) -> list[Any]:
 
 
 def _parity(
-    compiled: CompiledModel,
+    bundle: Bundle,
     reference: Callable[[Sequence[Tensor]], Sequence[Tensor]],
     examples: Sequence[Tensor],
+    threads: int,
 ) -> float:
     """The relative error on the examples and on fresh random inputs of their shapes."""
     generator = torch.Generator().manual_seed(1)
     fresh = [torch.randn(x.shape, generator=generator, dtype=x.dtype) for x in examples]
-    library = Library(compiled.bundle, compiled.threads)
+    library = Library(bundle, threads)
     worst = 0.0
     for inputs in (examples, fresh):
         got = library.run(_arrays(inputs))
         worst = max(worst, sample.relative_error(got, _arrays(reference(inputs))))
     if not worst <= sample.TOLERANCE:
         raise ParityError(
-            f"{compiled.bundle.manifest.model} compiled for {compiled.bundle.manifest.target.name} "
+            f"{bundle.manifest.model} compiled for {bundle.manifest.target.name} "
             f"differs from eager PyTorch by {worst:.2e} of the output's scale (limit "
             f"{sample.TOLERANCE:.0e}); nothing was wrong after any pass, so a kernel is: please "
             "report it"

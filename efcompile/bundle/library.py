@@ -108,7 +108,8 @@ def fitting(manifest: Manifest, inputs: Sequence[Array]) -> list[Array]:
         if array.dtype != np.dtype(entry.dtype) or array.shape != entry.dims:
             raise InputError(
                 f"input {entry.name!r} must be {entry.dtype} of shape {list(entry.dims)}, "
-                f"not {array.dtype} of shape {list(array.shape)}"
+                f"not {array.dtype} of shape {list(array.shape)}; for another batch or resolution "
+                "compile the model again with such example inputs"
             )
     return [np.require(array, requirements=["C_CONTIGUOUS", "ALIGNED"]) for array in inputs]
 

@@ -41,7 +41,8 @@ def write_bundle(
     """
     final = out_dir / bundle_name(program)
     with tempfile.TemporaryDirectory(prefix="efcompile-") as scratch:
-        built = build(program, Path(scratch), parts)
+        with _naming(Path(scratch)):
+            built = build(program, Path(scratch), parts)
         with _partial(final) as folder:
             entries = {name: _copy(path, folder / name) for name, path in built.files.items()}
             entries |= {name: _write(data, folder / name) for name, data in attachments.items()}

@@ -17,7 +17,7 @@ def resolve_inputs(model: nn.Module, given: Tensor | Sequence[Tensor] | None) ->
     states (``default_input_size``, or timm's ``pretrained_cfg``) is used.
 
     Raises `CaptureError` if nothing is given and the model states no size, `InputError` if an
-    input is no tensor, is empty, or does not hold floating-point numbers.
+    input is no tensor, is empty, or is not float32.
     """
     if given is None:
         size = default_input_size(model)
@@ -39,10 +39,10 @@ def _checked(value: object, position: int) -> Tensor:
         raise InputError(
             f"example input {position} is a {type(value).__name__}: only tensors can be inputs"
         )
-    if not value.is_floating_point():
+    if value.dtype != torch.float32:
         raise InputError(
             f"example input {position} has dtype {str(value.dtype).removeprefix('torch.')}: "
-            "inputs are floating-point images; convert and normalise integers first"
+            "inputs are float32 images; convert (and normalise integers) first"
         )
     if value.numel() == 0:
         raise InputError(f"example input {position} has no elements: shape {tuple(value.shape)}")

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from efcompile.errors import CaptureError
@@ -21,6 +22,11 @@ def isolated_copy(model: nn.Module) -> nn.Module:
     for name, value in (*model.named_parameters(), *model.named_buffers()):
         if value.is_meta:
             raise CaptureError(f"{name} is on the meta device: load the model's weights first")
+        if value.is_floating_point() and value.dtype != torch.float32:
+            raise CaptureError(
+                f"{name} is {str(value.dtype).removeprefix('torch.')}: only float32 models are "
+                "compiled; call model.float() first"
+            )
     # deepcopy refuses tensors that autograd computed; caches often hold such tensors.
     memo: dict[int, Any] = {
         id(tensor): tensor.detach().clone()

@@ -50,7 +50,7 @@ def prepare(
         # A model that states its size is calibrated on several images of it.
         randomize(module, example_inputs=None if size == default_input_size(module) else inputs)
         weights = RANDOM
-    return Source(module, inputs, model.rpartition(":")[2], weights)
+    return Source(module, inputs, zoo.title_of(model), weights)
 
 
 def _is_factory(model: str) -> bool:

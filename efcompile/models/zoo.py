@@ -69,6 +69,14 @@ def resolve_model(source: str) -> nn.Module:
     return create(source)
 
 
+def title_of(source: str) -> str:
+    """What a model named ``source`` is called in file names: timm's keep their origin, since
+    the zoo has models of the same names."""
+    if source.startswith(TIMM_PREFIX):
+        return "timm_" + source.removeprefix(TIMM_PREFIX)
+    return source.rpartition(":")[2]
+
+
 def _call_factory(source: str) -> nn.Module:
     module_name, _, attribute = source.partition(":")
     if not module_name or not attribute:

@@ -13,8 +13,15 @@ def test_given_inputs_are_taken_as_they_are() -> None:
     x = torch.randn(2, 3, 5, 7)
     (one,) = resolve_inputs(Small(), x)
     assert torch.equal(one, x)
-    two = resolve_inputs(Small(), [x, x.double()])
-    assert [y.dtype for y in two] == [torch.float32, torch.float64]
+    assert len(resolve_inputs(Small(), [x, x])) == 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16, torch.int64])
+def test_only_float32_is_taken(dtype: torch.dtype) -> None:
+    with pytest.raises(
+        InputError, match=f"{str(dtype).removeprefix('torch.')}: inputs are float32"
+    ):
+        resolve_inputs(Small(), torch.ones(1, 3, 5, 7, dtype=dtype))
 
 
 def test_inputs_become_plain_contiguous_tensors() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from efcompile.bundle.build import Part
 from efcompile.bundle.library import Library
 from efcompile.bundle.load import load_bundle
 from efcompile.bundle.sample import TOLERANCE, relative_error
@@ -38,6 +39,7 @@ def test_each_stage_compiles_and_is_right(
     for name, graph_module in graphs.items():
         program = lower_stage(graph_module, captured.example_inputs, resolve("host"), "stage")
         assert program.leftovers == (), name
-        folder = write_bundle(program, tmp_path_factory.mktemp("stage"), parts=("shared",))
+        parts: tuple[Part, ...] = ("shared",)
+        folder = write_bundle(program, tmp_path_factory.mktemp("stage"), parts=parts)
         got = Library(load_bundle(folder), 2).run([np.asarray(x)])
         assert relative_error(got, wanted) <= TOLERANCE, name
