@@ -68,7 +68,7 @@ def conv_shape(call: OpCall) -> ConvShape | str:
     batch, *image = x.shape
     channels, height, width = image if nchw else (image[2], image[0], image[1])
     filters, kernel_height, kernel_width, _ = weight.shape
-    return ConvShape(
+    return call.not_float32() or ConvShape(
         batch,
         height,
         width,

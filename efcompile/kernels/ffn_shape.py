@@ -45,7 +45,7 @@ def shape_of(call: OpCall) -> Shape | str:
     batch, height, width, k = call.operand("x").shape
     c, kernel_h, kernel_w, _ = call.operand("depthwise").shape
     stride, padding = call.args["stride"], call.args["padding"]
-    return Shape(
+    return call.not_float32() or Shape(
         batch,
         k,
         c,

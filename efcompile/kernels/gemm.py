@@ -60,7 +60,9 @@ def shape_of(call: OpCall) -> Shape | str:
         return "the residual is broadcast"
     n, k = weight.shape
     bias = call.args["bias"] is not None
-    return Shape(prod(x.shape[:-1]), n, k, bias, residual is not None, call.args["act"])
+    return call.not_float32() or Shape(
+        prod(x.shape[:-1]), n, k, bias, residual is not None, call.args["act"]
+    )
 
 
 def plain(shape: Shape) -> Any:

@@ -55,7 +55,7 @@ def shape_of(call: OpCall) -> Shape | str:
     residual = call.args["residual"]
     if residual is not None and residual.shape != call.out.shape:
         return "the residual is broadcast"
-    return Shape(
+    return call.not_float32() or Shape(
         prod(x.shape[:-1]),
         weight2.shape[0],
         weight1.shape[1],

@@ -35,8 +35,6 @@ class Knobs:
 def shape_of(call: OpCall) -> Shape | str:
     """The shape of a `pad` call, or why it is not one for this kernel."""
     x, pads = call.operand("x"), list(call.args["pads"])
-    if x.dtype != "float32":
-        return f"elements are {x.dtype}, not float32"
     if any(amount < 0 for amount in pads):
         return "a negative pad cuts instead of padding"
     if prod(x.shape) == 0:
@@ -56,7 +54,7 @@ def shape_of(call: OpCall) -> Shape | str:
         elif extent != (0, 1, 0):
             outer.insert(0, extent)
     row = (before * inner, size * inner, after * inner)
-    return Shape(tuple(outer), row, float(call.args["value"]))
+    return call.not_float32() or Shape(tuple(outer), row, float(call.args["value"]))
 
 
 def _padding(extent: Extent) -> int:

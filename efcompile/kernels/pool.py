@@ -71,8 +71,6 @@ class _Window:
 def shape_of(call: OpCall) -> Shape | str:
     """The shape of an `avg_pool2d` or `max_pool2d` call, or why it is not one for this kernel."""
     x, args = call.operand("x"), call.args
-    if x.dtype != "float32":
-        return f"elements are {x.dtype}, not float32"
     if 0 in call.out.shape:
         return "the result is empty"
     kernel = args["kernel"]
@@ -86,7 +84,7 @@ def shape_of(call: OpCall) -> Shape | str:
     )  # fmt: skip
     kind: Literal["avg", "max"] = "avg" if call.op == "avg_pool2d" else "max"
     counted = bool(args.get("count_include_pad", False))
-    return Shape(kind, x.shape[0], y, x_axis, x.shape[3], counted)
+    return call.not_float32() or Shape(kind, x.shape[0], y, x_axis, x.shape[3], counted)
 
 
 def plain(shape: Shape) -> Any:

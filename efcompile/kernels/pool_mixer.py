@@ -49,7 +49,9 @@ def shape_of(call: OpCall) -> Shape | str:
         return "the residual is broadcast"
     batch, height, width, channels = call.operand("x").shape
     kernel = int(call.args["kernel"])
-    return Shape(batch, height, width, channels, kernel, residual is not None, scale is not None)
+    return call.not_float32() or Shape(
+        batch, height, width, channels, kernel, residual is not None, scale is not None
+    )
 
 
 def plain(shape: Shape) -> Any:

@@ -40,15 +40,15 @@ class Knobs:
 def shape_of(call: OpCall) -> Shape | str:
     """The shape of a `resize` call, or why it is not one for this kernel."""
     x, args = call.operand("x"), call.args
-    if x.dtype != "float32":
-        return f"elements are {x.dtype}, not float32"
     if args["act"] not in VECTOR:
         return f"no vector code for the activation {args['act']}"
     if args["mode"] not in ("nearest", "bilinear"):
         return f"no code for the mode {args['mode']}"
     batch, height, width, channels = x.shape
     size = (call.out.shape[1], call.out.shape[2])
-    return Shape(args["mode"], batch, height, width, channels, size, args["act"])
+    return call.not_float32() or Shape(
+        args["mode"], batch, height, width, channels, size, args["act"]
+    )
 
 
 def plain(shape: Shape) -> Any:
