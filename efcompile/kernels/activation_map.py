@@ -9,7 +9,7 @@ from efcompile.kernels.activations import VECTOR
 from efcompile.kernels.emit import Emitter, Expr
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reference import te_activation, te_function
-from efcompile.kernels.tile import share
+from efcompile.kernels.span import share
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te
 

@@ -7,7 +7,7 @@ import numpy as np
 from efcompile.kernels.attention_shape import Shape, pitch_of
 from efcompile.kernels.emit import Emitter, Expr, View, splat
 from efcompile.kernels.kernel import Array, OpCall
-from efcompile.kernels.tile import vector_widths
+from efcompile.kernels.register_tile import vector_widths
 
 Strides = tuple[int, int, int]
 """Of batch, head and query; 0 where the bias is the same for all."""

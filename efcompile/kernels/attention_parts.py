@@ -12,8 +12,10 @@ from efcompile.kernels.attention_bias import BiasPointers
 from efcompile.kernels.attention_shape import Shape, View4, pitch_of
 from efcompile.kernels.emit import Emitter, Expr, View, float32, int32, splat
 from efcompile.kernels.matrix_copy import copy_matrix
+from efcompile.kernels.register_tile import Tile, choose_tile
 from efcompile.kernels.softmax import exponentials
-from efcompile.kernels.tile import Segment, Span, Tile, choose_tile, gemm
+from efcompile.kernels.span import Span
+from efcompile.kernels.tile import Segment, gemm
 from efcompile.targets.target import Target
 
 

@@ -11,7 +11,7 @@ from efcompile.kernels.broadcast import Axis, merged_axes, offsets
 from efcompile.kernels.emit import Emitter, Expr, View, maximum, minimum, splat
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reference import te_activation, te_function
-from efcompile.kernels.tile import share
+from efcompile.kernels.span import share
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te, tirx
 

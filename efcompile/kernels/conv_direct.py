@@ -16,16 +16,10 @@ from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.conv_shape import ConvShape, conv_shape, plain_conv
 from efcompile.kernels.emit import Emitter, Expr, View, int32
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall, contiguous
+from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
 from efcompile.kernels.rows import PaddedRow, copy_padded, gemm_rows, smaller
-from efcompile.kernels.tile import (
-    Segment,
-    Sink,
-    Tile,
-    choose_tile,
-    pack_panels,
-    share,
-    store_epilogue,
-)
+from efcompile.kernels.span import share
+from efcompile.kernels.tile import Segment, Sink, store_epilogue
 from efcompile.targets.target import Target
 
 

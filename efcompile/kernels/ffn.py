@@ -14,17 +14,11 @@ from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.emit import Emitter, Expr, View, int32, select
 from efcompile.kernels.ffn_shape import CONSTANTS, Shape, plain, shape_of
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall, contiguous
+from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
 from efcompile.kernels.rows import gemm_rows, larger, smaller
+from efcompile.kernels.span import Span
 from efcompile.kernels.stencil import choose_pixels, pack_taps, stencil_row
-from efcompile.kernels.tile import (
-    Segment,
-    Sink,
-    Span,
-    Tile,
-    choose_tile,
-    pack_panels,
-    store_epilogue,
-)
+from efcompile.kernels.tile import Segment, Sink, store_epilogue
 from efcompile.targets.target import Target
 
 

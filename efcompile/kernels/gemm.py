@@ -8,15 +8,9 @@ from efcompile.kernels.activations import CHEAP, VECTOR
 from efcompile.kernels.emit import Emitter
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall, contiguous
 from efcompile.kernels.reference import te_activation, te_function
-from efcompile.kernels.tile import (
-    Segment,
-    Tile,
-    choose_tile,
-    gemm,
-    pack_panels,
-    share,
-    store_epilogue,
-)
+from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
+from efcompile.kernels.span import share
+from efcompile.kernels.tile import Segment, gemm, store_epilogue
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te
 

@@ -8,7 +8,9 @@ from efcompile.kernels.broadcast import Axis, merged_axes, offsets
 from efcompile.kernels.emit import Emitter
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reference import te_function
-from efcompile.kernels.tile import Segment, Span, Tile, choose_tile, gemm, share, store_epilogue
+from efcompile.kernels.register_tile import Tile, choose_tile
+from efcompile.kernels.span import Span, share
+from efcompile.kernels.tile import Segment, gemm, store_epilogue
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te
 

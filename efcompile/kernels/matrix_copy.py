@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from efcompile.kernels.emit import Emitter, Expr, View, float32
+from efcompile.kernels.register_tile import vector_widths
 from efcompile.kernels.shuffles import transpose
-from efcompile.kernels.tile import vector_widths
 
 Map = Callable[[Expr, int], Expr]
 """``map(value, lanes)`` of each vector on its way."""

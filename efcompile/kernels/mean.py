@@ -8,7 +8,7 @@ from efcompile.kernels.emit import Emitter, Expr, Register, float32
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reduce import add, reduce
 from efcompile.kernels.reference import te_function
-from efcompile.kernels.tile import vector_widths
+from efcompile.kernels.register_tile import vector_widths
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te
 

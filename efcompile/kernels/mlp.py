@@ -8,15 +8,9 @@ from efcompile.kernels.activations import CHEAP, VECTOR
 from efcompile.kernels.emit import Emitter, Expr, View, int32
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall, contiguous
 from efcompile.kernels.reference import te_activation, te_function
-from efcompile.kernels.tile import (
-    Segment,
-    Span,
-    Tile,
-    choose_tile,
-    gemm,
-    pack_panels,
-    store_epilogue,
-)
+from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
+from efcompile.kernels.span import Span
+from efcompile.kernels.tile import Segment, gemm, store_epilogue
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te
 

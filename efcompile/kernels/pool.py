@@ -11,7 +11,7 @@ from efcompile.kernels.emit import Emitter, Expr, View, float32, int32, select, 
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reference import te_function
 from efcompile.kernels.runs import over_span, pieces
-from efcompile.kernels.tile import Span
+from efcompile.kernels.span import Span
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te, tirx
 

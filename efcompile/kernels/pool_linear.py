@@ -10,16 +10,9 @@ from efcompile.kernels.kernel import Array, Built, Kernel, OpCall, contiguous
 from efcompile.kernels.layer_norm import normalise_row
 from efcompile.kernels.reduce import moments
 from efcompile.kernels.reference import te_function, te_normalise
-from efcompile.kernels.tile import (
-    Segment,
-    Span,
-    Tile,
-    choose_tile,
-    gemm,
-    pack_panels,
-    share,
-    store_epilogue,
-)
+from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
+from efcompile.kernels.span import Span, share
+from efcompile.kernels.tile import Segment, gemm, store_epilogue
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te
 

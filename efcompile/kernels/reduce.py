@@ -17,7 +17,7 @@ from efcompile.kernels.emit import (
     splat,
     square_root,
 )
-from efcompile.kernels.tile import vector_widths
+from efcompile.kernels.register_tile import vector_widths
 
 Combine = Callable[[Expr, Expr], Expr]
 Load = Callable[[Expr, int], Expr]

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from efcompile.kernels.emit import Emitter, Expr, View, float32, int32, select
-from efcompile.kernels.tile import Segment, Sink, Span, Tile, gemm, vector_widths
+from efcompile.kernels.register_tile import Tile, vector_widths
+from efcompile.kernels.span import Span
+from efcompile.kernels.tile import Segment, Sink, gemm
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from efcompile.kernels.emit import Emitter, Expr, View, splat
-from efcompile.kernels.tile import Span, vector_widths
+from efcompile.kernels.register_tile import vector_widths
+from efcompile.kernels.span import Span
 
 GROUP = 4
 """Vectors moved per step of a loop: enough independent loads to cover their latency."""

@@ -8,7 +8,7 @@ from efcompile.kernels import sweep
 from efcompile.kernels.emit import Emitter, Expr, float32
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reference import te_function
-from efcompile.kernels.tile import share
+from efcompile.kernels.span import share
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te, tirx
 

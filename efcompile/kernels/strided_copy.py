@@ -9,7 +9,7 @@ from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reference import te_function
 from efcompile.kernels.runs import GROUP, STORAGE, copy_span, fill_span, over_span
 from efcompile.kernels.shuffles import interleave, transpose
-from efcompile.kernels.tile import Span, share
+from efcompile.kernels.span import Span, share
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te
 

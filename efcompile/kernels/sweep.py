@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from efcompile.kernels.emit import Emitter, Expr
-from efcompile.kernels.tile import Span, vector_widths
+from efcompile.kernels.register_tile import vector_widths
+from efcompile.kernels.span import Span
 from efcompile.targets.target import Target
 
 Body = Callable[[Expr, int], None]

@@ -1,10 +1,7 @@
 """The register-tiled matrix product that every heavy kernel is made of.
 
-``C[m, n] = epilogue(sum_k A[m, k] * W[n, k] + bias[n])`` over channels-last A.  Weights are
-packed into *panels*: the columns are cut into groups of `Tile.vectors` SIMD vectors, and a
-panel holds its columns k-major ([K, width]), so the inner loop streams it.  The last panel is
-as narrow as the remainder needs (vectors of halving width), so nothing is padded; a panel that
-starts at column c starts at element ``c * K``, whatever the widths.
+``C[m, n] = epilogue(sum_k A[m, k] * W[n, k] + bias[n])`` over channels-last A and weights in
+panels, see `register_tile`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,45 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import prod
 
-import numpy as np
-
 from efcompile.kernels.activations import VECTOR
-from efcompile.kernels.emit import (
-    Emitter,
-    Expr,
-    Register,
-    View,
-    float32,
-    int32,
-    lane,
-    select,
-    splat,
-)
-from efcompile.kernels.kernel import Array
-from efcompile.targets.target import Target
+from efcompile.kernels.emit import Emitter, Expr, Register, View, float32, int32, lane, splat
+from efcompile.kernels.register_tile import Tile, vector_widths
+from efcompile.kernels.span import Span
 
 Sink = Callable[[Emitter, Expr, Expr, int, Expr], None]
 """``sink(e, row, column, lanes, value)`` finishes (activation, residual) and stores a vector."""
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A register tile: `rows` x `vectors` accumulators of `lanes`, k unrolled by `unroll`.
-
-    `lane_a` loads A as vectors along k and multiplies by one lane of them (NEON has that in
-    the multiply-add); otherwise each A element is broadcast from memory (x86).
-    """
-
-    rows: int
-    vectors: int
-    lanes: int
-    unroll: int
-    lane_a: bool
-
-    @property
-    def panel(self) -> int:
-        """Columns of a full panel."""
-        return self.vectors * self.lanes
 
 
 @dataclass(frozen=True)
@@ -72,31 +37,6 @@ class Segment:
         return self.depth * prod(count for count, _ in self.repeats)
 
 
-@dataclass(frozen=True)
-class Span:
-    """Whole tiles ``first .. first + count`` of one dimension, then its remainder when `tail`
-    (a Python bool if known at build time, else a condition)."""
-
-    first: Expr
-    count: Expr
-    tail: Expr
-
-    @staticmethod
-    def whole(size: int, tile: int) -> "Span":
-        """All of a dimension of `size` in tiles of `tile`."""
-        return Span(0, size // tile, size % tile != 0)
-
-
-def share(e: Emitter, index: Expr, parts: int, size: int, total: int) -> Span:
-    """Part `index` of `total` whole tiles cut into `parts` of `size`; the last part takes what
-    is left and the remainder of the dimension."""
-    if parts == 1:
-        return Span(0, total, True)
-    first = e.let(index * size)
-    last = index == int32(parts - 1)
-    return Span(first, e.let(select(last, total - first, int32(size))), last)
-
-
 def store_epilogue(out: View, columns: int, act: str, residual: View | None) -> Sink:
     """A sink that stores ``act(value) + residual`` to row-major `out` of `columns` columns."""
 
@@ -108,63 +48,6 @@ def store_epilogue(out: View, columns: int, act: str, residual: View | None) -> 
         e.store(out, index, value, lanes)
 
     return sink
-
-
-def vector_widths(columns: int, lanes: int) -> tuple[int, ...]:
-    """`columns` as vectors: as many of `lanes` as fit, then halving widths down to one."""
-    widths: list[int] = []
-    width = lanes
-    while columns:
-        widths += [width] * (columns // width)
-        columns %= width
-        width //= 2
-    return tuple(widths)
-
-
-def pack_panels(weight: Array, panel: int) -> Array:
-    """Weights [N, K] -> flat panels of `panel` columns, each [K, width] (the last narrower)."""
-    columns = weight.shape[0]
-    parts = [weight[c : c + panel].T.ravel() for c in range(0, columns, panel)]
-    return np.ascontiguousarray(np.concatenate(parts), dtype=np.float32)
-
-
-def choose_tile(m: int, n: int, target: Target) -> Tile:
-    """The tile that covers m x n in the fewest estimated cycles within the registers.
-
-    A tile of r rows and v vectors needs r * v accumulators, the v weights and the A operands
-    (one, reloaded, where it is broadcast) in registers.  Per k step it takes at least r * v / 2
-    cycles of the two multiply-add pipes, (r + v) / 2 of the two load ports, and 4 of latency.
-    """
-    lane_a = target.arch == "aarch64"
-
-    def fits(rows: int, vectors: int) -> bool:
-        operands = rows + vectors if lane_a else vectors + 1
-        return rows * vectors + operands <= target.registers
-
-    def step(rows: int, vectors: float) -> float:
-        loads = rows / 4 + vectors if lane_a else rows + vectors
-        return max(rows * vectors / 2, loads / 2, 4.0)
-
-    def cost(rows: int, vectors: int) -> float:
-        panel = vectors * target.lanes
-        tail_vectors = len(vector_widths(n % panel, target.lanes))
-        total = 0.0
-        for tile_rows, times in ((rows, m // rows), (m % rows, 1)):
-            if tile_rows:
-                total += times * (n // panel) * step(tile_rows, vectors)
-                total += times * (step(tile_rows, tail_vectors) if tail_vectors else 0.0)
-        # Fewer, larger tiles win ties: each tile pays for its start, epilogue and k-loop exit.
-        return total * (1 + 0.5 / (rows * vectors))
-
-    widest = -(-n // target.lanes)
-    candidates = [
-        (rows, vectors)
-        for vectors in range(1, min(6, widest) + 1)
-        for rows in range(1, min(m, target.registers) + 1)
-        if fits(rows, vectors)
-    ]
-    rows, vectors = min(candidates, key=lambda c: cost(*c))
-    return Tile(rows, vectors, target.lanes, unroll=8 if lane_a else 4, lane_a=lane_a)
 
 
 def gemm(

@@ -10,7 +10,7 @@ from efcompile.kernels.activations import CHEAP, VECTOR
 from efcompile.kernels.emit import Emitter
 from efcompile.kernels.kernel import Array
 from efcompile.kernels.reference import SCALAR
-from efcompile.kernels.tile import vector_widths
+from efcompile.kernels.register_tile import vector_widths
 from efcompile.ops.activation import ACTIVATIONS
 from efcompile.targets.target import Target
 from efcompile.tvm_api import build_object

@@ -5,7 +5,7 @@ import pytest
 
 from efcompile.kernels.emit import Emitter, float32
 from efcompile.kernels.runs import GROUP, copy_run, copy_span, fill_run
-from efcompile.kernels.tile import share
+from efcompile.kernels.span import share
 from efcompile.tvm_api import build_object
 from tests.kernels.harness import HOST, _function
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from efcompile.kernels.tile import choose_tile, pack_panels, vector_widths
+from efcompile.kernels.register_tile import choose_tile, pack_panels, vector_widths
 from efcompile.targets.aliases import ALIASES
 from efcompile.targets.resolve import resolve
 

@@ -1,0 +1,91 @@
+"""The register tile of the matrix product: its size, and weights packed for it.
+
+Weights are packed into *panels*: the columns are cut into groups of `Tile.vectors` SIMD
+vectors, and a panel holds its columns k-major ([K, width]), so the inner loop streams it.  The
+last panel is as narrow as the remainder needs (vectors of halving width), so nothing is padded;
+a panel that starts at column c starts at element ``c * K``, whatever the widths.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from efcompile.kernels.kernel import Array
+from efcompile.targets.target import Target
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A register tile: `rows` x `vectors` accumulators of `lanes`, k unrolled by `unroll`.
+
+    `lane_a` loads A as vectors along k and multiplies by one lane of them (NEON has that in
+    the multiply-add); otherwise each A element is broadcast from memory (x86).
+    """
+
+    rows: int
+    vectors: int
+    lanes: int
+    unroll: int
+    lane_a: bool
+
+    @property
+    def panel(self) -> int:
+        """Columns of a full panel."""
+        return self.vectors * self.lanes
+
+
+def vector_widths(columns: int, lanes: int) -> tuple[int, ...]:
+    """`columns` as vectors: as many of `lanes` as fit, then halving widths down to one."""
+    widths: list[int] = []
+    width = lanes
+    while columns:
+        widths += [width] * (columns // width)
+        columns %= width
+        width //= 2
+    return tuple(widths)
+
+
+def pack_panels(weight: Array, panel: int) -> Array:
+    """Weights [N, K] -> flat panels of `panel` columns, each [K, width] (the last narrower)."""
+    columns = weight.shape[0]
+    parts = [weight[c : c + panel].T.ravel() for c in range(0, columns, panel)]
+    return np.ascontiguousarray(np.concatenate(parts), dtype=np.float32)
+
+
+def choose_tile(m: int, n: int, target: Target) -> Tile:
+    """The tile that covers m x n in the fewest estimated cycles within the registers.
+
+    A tile of r rows and v vectors needs r * v accumulators, the v weights and the A operands
+    (one, reloaded, where it is broadcast) in registers.  Per k step it takes at least r * v / 2
+    cycles of the two multiply-add pipes, (r + v) / 2 of the two load ports, and 4 of latency.
+    """
+    lane_a = target.arch == "aarch64"
+
+    def fits(rows: int, vectors: int) -> bool:
+        operands = rows + vectors if lane_a else vectors + 1
+        return rows * vectors + operands <= target.registers
+
+    def step(rows: int, vectors: float) -> float:
+        loads = rows / 4 + vectors if lane_a else rows + vectors
+        return max(rows * vectors / 2, loads / 2, 4.0)
+
+    def cost(rows: int, vectors: int) -> float:
+        panel = vectors * target.lanes
+        tail_vectors = len(vector_widths(n % panel, target.lanes))
+        total = 0.0
+        for tile_rows, times in ((rows, m // rows), (m % rows, 1)):
+            if tile_rows:
+                total += times * (n // panel) * step(tile_rows, vectors)
+                total += times * (step(tile_rows, tail_vectors) if tail_vectors else 0.0)
+        # Fewer, larger tiles win ties: each tile pays for its start, epilogue and k-loop exit.
+        return total * (1 + 0.5 / (rows * vectors))
+
+    widest = -(-n // target.lanes)
+    candidates = [
+        (rows, vectors)
+        for vectors in range(1, min(6, widest) + 1)
+        for rows in range(1, min(m, target.registers) + 1)
+        if fits(rows, vectors)
+    ]
+    rows, vectors = min(candidates, key=lambda c: cost(*c))
+    return Tile(rows, vectors, target.lanes, unroll=8 if lane_a else 4, lane_a=lane_a)
