@@ -101,7 +101,7 @@ def _unchecked(compiled: CompiledModel) -> str:
     target = compiled.bundle.manifest.target
     devices = [device.name for device in DEVICES if device.refuses(target) is None]
     checks = [f"efcompile bench {compiled.bundle.path} --device {name}" for name in devices]
-    what = f"parity: not checked, for code for {target.triple} does not run on this machine"
+    what = f"parity: not checked, as {target.triple} code does not run on this machine"
     return f"{what}; `{checks[0]}` checks it" if checks else what
 
 
