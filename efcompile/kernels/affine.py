@@ -9,6 +9,7 @@ from efcompile.kernels.activations import VECTOR
 from efcompile.kernels.emit import Emitter, Expr
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reference import te_activation, te_function
+from efcompile.kernels.refusal import refusal
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te
 
@@ -24,10 +25,8 @@ class Shape:
 
 def shape_of(call: OpCall) -> Shape | str:
     """The shape of an `affine` call, or why it is not one for this kernel."""
-    if call.args["act"] not in VECTOR:
-        return f"no vector code for the activation {call.args['act']}"
     channels = call.out.shape[-1]
-    return call.not_float32() or Shape(prod(call.out.shape[:-1]), channels, call.args["act"])
+    return refusal(call) or Shape(prod(call.out.shape[:-1]), channels, call.args["act"])
 
 
 def plain(shape: Shape) -> Any:

@@ -64,7 +64,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     e = Emitter()
     q, k, v = e.pointer("q"), e.pointer("k"), e.pointer("v")
     bias = BiasPointers.declare(e, shape, pitch)
-    mix1 = e.pointer("mix1") if shape.mix1 else None
+    mix1 = e.optional("mix1", shape.mix1)
     mix2 = e.pointer("mix2") if after else None
     shift = e.pointer("mix2_bias") if after else None
     out, scratch = e.pointer("out"), Carver(e.pointer("scratch"))

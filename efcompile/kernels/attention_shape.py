@@ -6,6 +6,7 @@ from typing import Any
 
 from efcompile.kernels.kernel import OpCall
 from efcompile.kernels.reference import te_function, te_softmax
+from efcompile.kernels.refusal import refusal
 from efcompile.tvm_api import te, tirx
 
 View4 = tuple[int, int, int, int, int]
@@ -50,10 +51,7 @@ class Shape:
 
 def shape_of(call: OpCall) -> Shape | str:
     """The shape of any `attention` call these kernels do, or the reason they do not."""
-    for name in ("mix1", "mix2", "mix2_bias"):
-        if call.args[name] is not None and call.constant(name) is None:
-            return f"{name} is not a constant"
-    reason = call.not_float32()
+    reason = refusal(call, ("mix1", "mix2", "mix2_bias"))
     if reason is not None:
         return reason
     bias = call.args["bias"]

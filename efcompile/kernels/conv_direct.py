@@ -15,7 +15,7 @@ import numpy as np
 from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.conv_shape import ConvShape, conv_shape, plain_conv
 from efcompile.kernels.emit import Emitter, Expr, View, int32
-from efcompile.kernels.kernel import Array, Built, Kernel, OpCall, contiguous
+from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
 from efcompile.kernels.rows import PaddedRow, copy_padded, gemm_rows, smaller
 from efcompile.kernels.span import share
@@ -93,20 +93,12 @@ def default_knobs(shape: ConvShape, target: Target) -> Knobs:
 
 def pack(call: OpCall, shape: ConvShape, knobs: Knobs) -> list[str | Array]:
     """x, each group's weight panels (k in the order of the runs), bias, residual."""
-    weight = call.constant("weight")
-    assert weight is not None
+    weight = call.value("weight")
     if shape.nchw:
         weight = weight.transpose(0, 3, 1, 2)
     per_group = weight.reshape(shape.groups, shape.filters // shape.groups, -1)
     packed = np.concatenate([pack_panels(group, knobs.tile.panel) for group in per_group])
-    operands: list[str | Array] = ["x", packed]
-    if shape.bias:
-        bias = call.constant("bias")
-        assert bias is not None
-        operands.append(contiguous(bias))
-    if shape.residual:
-        operands.append("residual")
-    return operands
+    return ["x", packed, *call.present("bias", "residual")]
 
 
 def build(symbol: str, shape: ConvShape, target: Target, knobs: Knobs) -> Built:
@@ -114,8 +106,7 @@ def build(symbol: str, shape: ConvShape, target: Target, knobs: Knobs) -> Built:
     tile = knobs.tile
     e = Emitter()
     x, weight = e.pointer("x"), e.pointer("weight")
-    bias = e.pointer("bias") if shape.bias else None
-    residual = e.pointer("residual") if shape.residual else None
+    bias, residual = e.optional("bias", shape.bias), e.optional("residual", shape.residual)
     out, scratch = e.pointer("out"), e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
 

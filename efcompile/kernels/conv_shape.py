@@ -4,9 +4,9 @@ convolution kernels share."""
 from dataclasses import dataclass
 from typing import Any
 
-from efcompile.kernels.activations import VECTOR
 from efcompile.kernels.kernel import OpCall
 from efcompile.kernels.reference import te_activation, te_function
+from efcompile.kernels.refusal import refusal
 from efcompile.tvm_api import te, tirx
 
 
@@ -55,20 +55,11 @@ class ConvShape:
 
 def conv_shape(call: OpCall) -> ConvShape | str:
     """The shape of a `conv2d` call, or why no kernel of ours can do it."""
-    x, weight, residual = call.operand("x"), call.operand("weight"), call.args["residual"]
-    if call.constant("weight") is None:
-        return "the weight is not a constant, so it cannot be packed"
-    if call.args["bias"] is not None and call.constant("bias") is None:
-        return "the bias is not a constant"
-    if call.args["act"] not in VECTOR:
-        return f"no vector code for the activation {call.args['act']}"
-    if residual is not None and residual.shape != call.out.shape:
-        return "the residual is broadcast"
     nchw = bool(call.args["nchw_input"])
-    batch, *image = x.shape
+    batch, *image = call.operand("x").shape
     channels, height, width = image if nchw else (image[2], image[0], image[1])
-    filters, kernel_height, kernel_width, _ = weight.shape
-    return call.not_float32() or ConvShape(
+    filters, kernel_height, kernel_width, _ = call.operand("weight").shape
+    return refusal(call, ("weight", "bias")) or ConvShape(
         batch,
         height,
         width,
@@ -80,7 +71,7 @@ def conv_shape(call: OpCall) -> ConvShape | str:
         _pair(call.args["dilation"]),
         int(call.args["groups"]),
         call.args["bias"] is not None,
-        residual is not None,
+        call.args["residual"] is not None,
         call.args["act"],
         nchw,
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from efcompile.kernels.conv_shape import ConvShape, conv_shape, plain_conv
 from efcompile.kernels.emit import Emitter, Expr, View
-from efcompile.kernels.kernel import Array, Built, Kernel, OpCall, contiguous
+from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.stencil import Axis, choose_pixels, pack_taps, stencil_row
 from efcompile.kernels.tile import store_epilogue
 from efcompile.targets.target import Target
@@ -42,24 +42,14 @@ def default_knobs(shape: ConvShape, target: Target) -> Knobs:
 
 def pack(call: OpCall, shape: ConvShape, knobs: Knobs) -> list[str | Array]:
     """x, the weight as [kh, kw, C], bias, residual."""
-    weight = call.constant("weight")
-    assert weight is not None
-    operands: list[str | Array] = ["x", pack_taps(weight)]
-    if shape.bias:
-        bias = call.constant("bias")
-        assert bias is not None
-        operands.append(contiguous(bias))
-    if shape.residual:
-        operands.append("residual")
-    return operands
+    return ["x", pack_taps(call.value("weight")), *call.present("bias", "residual")]
 
 
 def build(symbol: str, shape: ConvShape, target: Target, knobs: Knobs) -> Built:
     """Pointers: x, packed weight, [bias], [residual], out.  A task is an output row."""
     e = Emitter()
     x, weight = e.pointer("x"), e.pointer("weight")
-    bias = e.pointer("bias") if shape.bias else None
-    residual = e.pointer("residual") if shape.residual else None
+    bias, residual = e.optional("bias", shape.bias), e.optional("residual", shape.residual)
     out, scratch = e.pointer("out"), e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
 

@@ -57,6 +57,10 @@ class Emitter:
         self._params.append(var)
         return self._declare(var, name, dtype)
 
+    def optional(self, name: str, present: bool) -> View | None:
+        """Declare the next pointer argument if it is `present`."""
+        return self.pointer(name) if present else None
+
     def integer(self, name: str) -> Expr:
         """Declare the next int32 argument."""
         var = tirx.Var(name, "int32")

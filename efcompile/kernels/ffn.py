@@ -12,8 +12,8 @@ from typing import Any
 
 from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.emit import Emitter, Expr, View, int32, select
-from efcompile.kernels.ffn_shape import CONSTANTS, Shape, plain, shape_of
-from efcompile.kernels.kernel import Array, Built, Kernel, OpCall, contiguous
+from efcompile.kernels.ffn_shape import Shape, plain, shape_of
+from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
 from efcompile.kernels.rows import gemm_rows, larger, smaller
 from efcompile.kernels.span import Span
@@ -94,39 +94,25 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
     """x, the constants in the op's order (panels, taps as [kh, kw, C]), residual."""
-    operands: list[str | Array] = ["x"]
-    for name in CONSTANTS:
-        value = call.constant(name)
-        if value is None:
-            continue
-        if name == "depthwise":
-            operands.append(pack_taps(value))
-        elif name.startswith("weight"):
-            tile = knobs.up if name == "weight1" else knobs.down
-            operands.append(pack_panels(value, tile.panel))
-        else:
-            operands.append(contiguous(value))
-    if shape.residual:
-        operands.append("residual")
-    return operands
+    up = pack_panels(call.value("weight1"), knobs.up.panel)
+    taps = pack_taps(call.value("depthwise"))
+    down = pack_panels(call.value("weight2"), knobs.down.panel)
+    first, middle = call.present("bias1"), call.present("depthwise_bias")
+    return ["x", up, *first, taps, *middle, down, *call.present("bias2", "residual")]
 
 
 def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     """Pointers: x, weight1, [bias1], depthwise, [its bias], weight2, [bias2], [residual], out."""
     e = Emitter()
-
-    def optional(name: str, present: bool) -> View | None:
-        return e.pointer(name) if present else None
-
     operands = _Operands(
         e.pointer("x"),
         e.pointer("weight1"),
-        optional("bias1", shape.bias1),
+        e.optional("bias1", shape.bias1),
         e.pointer("taps"),
-        optional("taps_bias", shape.depthwise_bias),
+        e.optional("taps_bias", shape.depthwise_bias),
         e.pointer("weight2"),
-        optional("bias2", shape.bias2),
-        optional("residual", shape.residual),
+        e.optional("bias2", shape.bias2),
+        e.optional("residual", shape.residual),
         e.pointer("out"),
     )
     scratch = e.pointer("scratch")

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from efcompile.kernels.activations import VECTOR
 from efcompile.kernels.kernel import OpCall
 from efcompile.kernels.reference import te_activation, te_function
+from efcompile.kernels.refusal import refusal
 from efcompile.kernels.stencil import Axis
 from efcompile.tvm_api import te, tirx
 
@@ -33,19 +33,10 @@ class Shape:
 
 def shape_of(call: OpCall) -> Shape | str:
     """The shape of an `ffn` call, or why no kernel of ours can do it."""
-    for name in CONSTANTS:
-        if call.args[name] is not None and call.constant(name) is None:
-            return f"{name} is not a constant"
-    for act in (call.args["act1"], call.args["act2"]):
-        if act not in VECTOR:
-            return f"no vector code for the activation {act}"
-    residual = call.args["residual"]
-    if residual is not None and residual.shape != call.out.shape:
-        return "the residual is broadcast"
     batch, height, width, k = call.operand("x").shape
     c, kernel_h, kernel_w, _ = call.operand("depthwise").shape
     stride, padding = call.args["stride"], call.args["padding"]
-    return call.not_float32() or Shape(
+    return refusal(call, CONSTANTS) or Shape(
         batch,
         k,
         c,
@@ -55,7 +46,7 @@ def shape_of(call: OpCall) -> Shape | str:
         call.args["bias1"] is not None,
         call.args["depthwise_bias"] is not None,
         call.args["bias2"] is not None,
-        residual is not None,
+        call.args["residual"] is not None,
         call.args["act1"],
         call.args["act2"],
     )

@@ -67,9 +67,7 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
     """x and the index as int32."""
-    index = call.constant("index")
-    assert index is not None
-    return ["x", contiguous(index.ravel(), "int32")]
+    return ["x", contiguous(call.value("index").ravel(), "int32")]
 
 
 def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from efcompile.kernels.activations import CHEAP, VECTOR
+from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.emit import Emitter
-from efcompile.kernels.kernel import Array, Built, Kernel, OpCall, contiguous
+from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reference import te_activation, te_function
+from efcompile.kernels.refusal import refusal
 from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
 from efcompile.kernels.span import share
 from efcompile.kernels.tile import Segment, gemm, store_epilogue
@@ -42,20 +43,10 @@ class Knobs:
 
 def shape_of(call: OpCall) -> Shape | str:
     """The shape of a `linear` call, or why it is not one for this kernel."""
-    x, weight = call.operand("x"), call.operand("weight")
-    if call.constant("weight") is None:
-        return "the weight is not a constant, so it cannot be packed"
-    if call.args["bias"] is not None and call.constant("bias") is None:
-        return "the bias is not a constant"
-    if call.args["act"] not in VECTOR:
-        return f"no vector code for the activation {call.args['act']}"
-    residual = call.args["residual"]
-    if residual is not None and residual.shape != call.out.shape:
-        return "the residual is broadcast"
-    n, k = weight.shape
-    bias = call.args["bias"] is not None
-    return call.not_float32() or Shape(
-        prod(x.shape[:-1]), n, k, bias, residual is not None, call.args["act"]
+    n, k = call.operand("weight").shape
+    bias, residual = (call.args[name] is not None for name in ("bias", "residual"))
+    return refusal(call, ("weight", "bias")) or Shape(
+        prod(call.out.shape[:-1]), n, k, bias, residual, call.args["act"]
     )
 
 
@@ -96,16 +87,8 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
     """x, the weight's panels, bias, residual."""
-    weight = call.constant("weight")
-    assert weight is not None
-    operands: list[str | Array] = ["x", pack_panels(weight, knobs.tile.panel)]
-    if shape.bias:
-        bias = call.constant("bias")
-        assert bias is not None
-        operands.append(contiguous(bias))
-    if shape.residual:
-        operands.append("residual")
-    return operands
+    weight = pack_panels(call.value("weight"), knobs.tile.panel)
+    return ["x", weight, *call.present("bias", "residual")]
 
 
 def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
@@ -113,8 +96,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     tile = knobs.tile
     e = Emitter()
     x, weight = e.pointer("x"), e.pointer("weight")
-    bias = e.pointer("bias") if shape.bias else None
-    residual = e.pointer("residual") if shape.residual else None
+    bias, residual = e.optional("bias", shape.bias), e.optional("residual", shape.residual)
     out, scratch = e.pointer("out"), e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
 

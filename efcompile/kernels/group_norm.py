@@ -75,16 +75,15 @@ def default_knobs(shape: Shape, target: Target) -> sweep.Knobs:
 
 def pack(call: OpCall, shape: Shape, knobs: sweep.Knobs) -> list[str | Array]:
     """x, [weight], [bias]."""
-    names = ["x", *["weight"] * shape.weight, *["bias"] * shape.bias]
-    return [call.argument(name) for name in names]
+    return [call.argument("x"), *call.present("weight", "bias")]
 
 
 def build(symbol: str, shape: Shape, target: Target, knobs: sweep.Knobs) -> Built:
     """Pointers: x, [weight], [bias], out.  A task is one group of one image."""
     e = Emitter()
     x = e.pointer("x")
-    weight = e.pointer("weight") if shape.weight else None
-    bias = e.pointer("bias") if shape.bias else None
+    weight = e.optional("weight", shape.weight)
+    bias = e.optional("bias", shape.bias)
     out, scales = e.pointer("out"), e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
     width = shape.width

@@ -53,6 +53,16 @@ class OpCall:
         value = self.constant(name)
         return name if value is None else contiguous(value)
 
+    def value(self, name: str) -> Array:
+        """The value of tensor argument `name`, which must be a constant."""
+        value = self.constant(name)
+        assert value is not None, f"{self.op}: {name} is not a constant"
+        return value
+
+    def present(self, *names: str) -> list[str | Array]:
+        """`argument` of each of the tensors `names` that is there."""
+        return [self.argument(name) for name in names if self.args[name] is not None]
+
     def not_float32(self) -> str | None:
         """Why this call is not all float32, or None if it is."""
         for name, value in [*self.args.items(), ("result", self.out)]:

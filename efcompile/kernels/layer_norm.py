@@ -54,8 +54,7 @@ def default_knobs(shape: Shape, target: Target) -> sweep.Knobs:
 
 def pack(call: OpCall, shape: Shape, knobs: sweep.Knobs) -> list[str | Array]:
     """x, [weight], [bias]."""
-    names = ["x", *["weight"] * shape.weight, *["bias"] * shape.bias]
-    return [call.argument(name) for name in names]
+    return [call.argument("x"), *call.present("weight", "bias")]
 
 
 def normalise_row(
@@ -86,8 +85,8 @@ def build(symbol: str, shape: Shape, target: Target, knobs: sweep.Knobs) -> Buil
     """Pointers: x, [weight], [bias], out.  A task is one row."""
     e = Emitter()
     x = e.pointer("x")
-    weight = e.pointer("weight") if shape.weight else None
-    bias = e.pointer("bias") if shape.bias else None
+    weight = e.optional("weight", shape.weight)
+    bias = e.optional("bias", shape.bias)
     out, _ = e.pointer("out"), e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
     with e.loop(end - begin, "row", begin) as row:

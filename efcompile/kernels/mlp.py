@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from efcompile.kernels.activations import CHEAP, VECTOR
+from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.emit import Emitter, Expr, View, int32
-from efcompile.kernels.kernel import Array, Built, Kernel, OpCall, contiguous
+from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reference import te_activation, te_function
+from efcompile.kernels.refusal import refusal
 from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
 from efcompile.kernels.span import Span
 from efcompile.kernels.tile import Segment, gemm, store_epilogue
@@ -41,22 +42,14 @@ class Knobs:
 def shape_of(call: OpCall) -> Shape | str:
     """The shape of an `mlp` call, or why it is not one for this kernel."""
     x, weight1, weight2 = (call.operand(name) for name in ("x", "weight1", "weight2"))
-    for name in ("weight1", "weight2", "bias1", "bias2"):
-        if call.args[name] is not None and call.constant(name) is None:
-            return f"{name} is not a constant"
-    if call.args["act"] not in VECTOR:
-        return f"no vector code for the activation {call.args['act']}"
-    residual = call.args["residual"]
-    if residual is not None and residual.shape != call.out.shape:
-        return "the residual is broadcast"
-    return call.not_float32() or Shape(
+    return refusal(call, ("weight1", "weight2", "bias1", "bias2")) or Shape(
         prod(x.shape[:-1]),
         weight2.shape[0],
         weight1.shape[1],
         weight1.shape[0],
         call.args["bias1"] is not None,
         call.args["bias2"] is not None,
-        residual is not None,
+        call.args["residual"] is not None,
         call.args["act"],
     )
 
@@ -110,29 +103,19 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
     """x, weight1's panels, bias1, weight2's panels, bias2, residual."""
-    operands: list[str | Array] = ["x"]
-    for weight_name, bias_name, tile in (
-        ("weight1", "bias1", knobs.up),
-        ("weight2", "bias2", knobs.down),
-    ):
-        weight, bias = call.constant(weight_name), call.constant(bias_name)
-        assert weight is not None
-        operands.append(pack_panels(weight, tile.panel))
-        if bias is not None:
-            operands.append(contiguous(bias))
-    if shape.residual:
-        operands.append("residual")
-    return operands
+    up = pack_panels(call.value("weight1"), knobs.up.panel)
+    down = pack_panels(call.value("weight2"), knobs.down.panel)
+    return ["x", up, *call.present("bias1"), down, *call.present("bias2", "residual")]
 
 
 def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     """Pointers: x, packed weight1, [bias1], packed weight2, [bias2], [residual], out."""
     e = Emitter()
     x, weight1 = e.pointer("x"), e.pointer("weight1")
-    bias1 = e.pointer("bias1") if shape.bias1 else None
+    bias1 = e.optional("bias1", shape.bias1)
     weight2 = e.pointer("weight2")
-    bias2 = e.pointer("bias2") if shape.bias2 else None
-    residual = e.pointer("residual") if shape.residual else None
+    bias2 = e.optional("bias2", shape.bias2)
+    residual = e.optional("residual", shape.residual)
     out, scratch = e.pointer("out"), e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
 

@@ -5,11 +5,12 @@ from math import prod
 from typing import Any
 
 from efcompile.kernels import sweep
-from efcompile.kernels.activations import CHEAP, VECTOR
+from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.emit import Emitter, int32, select
-from efcompile.kernels.kernel import Array, Built, Kernel, OpCall, contiguous
+from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.layer_norm import normalise_row
 from efcompile.kernels.reference import te_activation, te_function, te_normalise
+from efcompile.kernels.refusal import refusal
 from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
 from efcompile.kernels.span import share
 from efcompile.kernels.tile import Segment, gemm, store_epilogue
@@ -45,16 +46,11 @@ class Knobs:
 
 def shape_of(call: OpCall) -> Shape | str:
     """The shape of a `norm_linear` call, or why it is not one for this kernel."""
-    if call.constant("weight") is None:
-        return "the weight is not a constant, so it cannot be packed"
-    if call.args["bias"] is not None and call.constant("bias") is None:
-        return "the bias is not a constant"
-    act = call.args["act"]
-    if act not in VECTOR:
-        return f"no vector code for the activation {act}"
     n, k = call.operand("weight").shape
     rows, bias = prod(call.out.shape[:-1]), call.args["bias"] is not None
-    return call.not_float32() or Shape(rows, n, k, bias, call.args["eps"], act)
+    return refusal(call, ("weight", "bias")) or Shape(
+        rows, n, k, bias, call.args["eps"], call.args["act"]
+    )
 
 
 def plain(shape: Shape) -> Any:
@@ -87,10 +83,8 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
     """x, the weight's panels, [bias]."""
-    weight, bias = call.constant("weight"), call.constant("bias")
-    assert weight is not None
-    operands: list[str | Array] = [call.argument("x"), pack_panels(weight, knobs.tile.panel)]
-    return operands if bias is None else [*operands, contiguous(bias)]
+    weight = pack_panels(call.value("weight"), knobs.tile.panel)
+    return [call.argument("x"), weight, *call.present("bias")]
 
 
 def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
@@ -98,7 +92,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     tile, k = knobs.tile, shape.k
     e = Emitter()
     x, weight = e.pointer("x"), e.pointer("weight")
-    bias = e.pointer("bias") if shape.bias else None
+    bias = e.optional("bias", shape.bias)
     out, normal = e.pointer("out"), e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from efcompile.kernels import sweep
 from efcompile.kernels.emit import Emitter, Expr, View, float32, splat
-from efcompile.kernels.kernel import Array, Built, Kernel, OpCall, contiguous
+from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.layer_norm import normalise_row
 from efcompile.kernels.reduce import moments
 from efcompile.kernels.reference import te_function, te_normalise
+from efcompile.kernels.refusal import refusal
 from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
 from efcompile.kernels.span import Span, share
 from efcompile.kernels.tile import Segment, gemm, store_epilogue
@@ -48,16 +49,12 @@ class Knobs:
 
 def shape_of(call: OpCall) -> Shape | str:
     """The shape of a `pool_linear` call, or why it is not one for this kernel."""
-    if call.constant("weight") is None:
-        return "the weight is not a constant, so it cannot be packed"
-    if call.args["bias"] is not None and call.constant("bias") is None:
-        return "the bias is not a constant"
     norm = call.args["norm"]
     if norm not in NORMS:
         return f"no norm is called {norm}"
     images, *positions, channels = call.operand("x").shape
     classes, bias = call.operand("weight").shape[0], call.args["bias"] is not None
-    return call.not_float32() or Shape(
+    return refusal(call, ("weight", "bias")) or Shape(
         images, prod(positions), channels, classes, bias, norm, call.args["eps"]
     )
 
@@ -104,10 +101,8 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
     """x, the weight's panels, [bias]."""
-    weight, bias = call.constant("weight"), call.constant("bias")
-    assert weight is not None
-    operands: list[str | Array] = [call.argument("x"), pack_panels(weight, knobs.tile.panel)]
-    return operands if bias is None else [*operands, contiguous(bias)]
+    weight = pack_panels(call.value("weight"), knobs.tile.panel)
+    return [call.argument("x"), weight, *call.present("bias")]
 
 
 def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
@@ -115,7 +110,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     tile, channels = knobs.tile, shape.channels
     e = Emitter()
     x, weight = e.pointer("x"), e.pointer("weight")
-    bias = e.pointer("bias") if shape.bias else None
+    bias = e.optional("bias", shape.bias)
     out, pooled = e.pointer("out"), e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
     panels = shape.classes // tile.panel

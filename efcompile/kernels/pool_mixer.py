@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from efcompile.kernels.emit import Emitter, Expr, View, float32, int32, select, splat
-from efcompile.kernels.kernel import Array, Built, Kernel, OpCall, contiguous
+from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reference import te_function
+from efcompile.kernels.refusal import refusal
 from efcompile.kernels.rows import vector_runs
 from efcompile.kernels.stencil import Axis, PixelRun, pixel_runs
 from efcompile.targets.target import Target
@@ -44,14 +45,10 @@ class Knobs:
 
 def shape_of(call: OpCall) -> Shape | str:
     """The shape of a `pool_mixer` call, or why it is not one for this kernel."""
-    residual, scale = call.args["residual"], call.args["scale"]
-    if residual is not None and residual.shape != call.out.shape:
-        return "the residual is broadcast"
     batch, height, width, channels = call.operand("x").shape
     kernel = int(call.args["kernel"])
-    return call.not_float32() or Shape(
-        batch, height, width, channels, kernel, residual is not None, scale is not None
-    )
+    residual, scale = (call.args[name] is not None for name in ("residual", "scale"))
+    return refusal(call) or Shape(batch, height, width, channels, kernel, residual, scale)
 
 
 def plain(shape: Shape) -> Any:
@@ -107,22 +104,16 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
 
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
-    """x, residual, scale (in place unless it is a constant)."""
-    operands: list[str | Array] = ["x"]
-    if shape.residual:
-        operands.append("residual")
-    if shape.scale:
-        scale = call.constant("scale")
-        operands.append("scale" if scale is None else contiguous(scale))
-    return operands
+    """x, [residual], [scale]."""
+    return ["x", *call.present("residual", "scale")]
 
 
 def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     """Pointers: x, [residual], [scale], out.  A task is an output row."""
     e = Emitter()
     x = e.pointer("x")
-    residual = e.pointer("residual") if shape.residual else None
-    scale = e.pointer("scale") if shape.scale else None
+    residual = e.optional("residual", shape.residual)
+    scale = e.optional("scale", shape.scale)
     out = e.pointer("out")
     e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")

@@ -10,6 +10,7 @@ from efcompile.kernels.activations import VECTOR
 from efcompile.kernels.emit import Emitter, Expr, View, float32, splat
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall, contiguous
 from efcompile.kernels.reference import te_activation, te_function
+from efcompile.kernels.refusal import refusal
 from efcompile.kernels.runs import over_span, pieces
 from efcompile.kernels.span import Span
 from efcompile.targets.target import Target
@@ -40,15 +41,11 @@ class Knobs:
 def shape_of(call: OpCall) -> Shape | str:
     """The shape of a `resize` call, or why it is not one for this kernel."""
     x, args = call.operand("x"), call.args
-    if args["act"] not in VECTOR:
-        return f"no vector code for the activation {args['act']}"
     if args["mode"] not in ("nearest", "bilinear"):
         return f"no code for the mode {args['mode']}"
     batch, height, width, channels = x.shape
     size = (call.out.shape[1], call.out.shape[2])
-    return call.not_float32() or Shape(
-        args["mode"], batch, height, width, channels, size, args["act"]
-    )
+    return refusal(call) or Shape(args["mode"], batch, height, width, channels, size, args["act"])
 
 
 def plain(shape: Shape) -> Any:

@@ -8,7 +8,6 @@ from efcompile.kernels import sweep
 from efcompile.kernels.emit import Emitter, Expr, float32
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reference import te_function
-from efcompile.kernels.span import share
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te, tirx
 
@@ -47,19 +46,11 @@ def pack(call: OpCall, shape: Shape, knobs: sweep.Knobs) -> list[str | Array]:
 
 def build(symbol: str, shape: Shape, target: Target, knobs: sweep.Knobs) -> Built:
     """Pointers: x, out."""
-    e = Emitter()
-    x, out, _ = e.pointer("x"), e.pointer("out"), e.pointer("scratch")
-    begin, end = e.integer("begin"), e.integer("end")
-    tasks = knobs.parts(shape.size)
 
-    def body(index: Expr, lanes: int) -> None:
-        value = e.load(x, index, lanes) * float32(shape.multiply, lanes)
-        e.store(out, index, value + float32(shape.add, lanes), lanes)
+    def change(e: Emitter, value: Expr, lanes: int) -> Expr:
+        return value * float32(shape.multiply, lanes) + float32(shape.add, lanes)
 
-    with e.loop(end - begin, "task", begin) as task:
-        span = share(e, task, tasks, knobs.task_blocks, shape.size // knobs.block)
-        sweep.sweep(e, shape.size, knobs, span, body)
-    return Built(e.finish(symbol), 0, tasks)
+    return sweep.map_kernel(symbol, shape.size, knobs, change)
 
 
 KERNEL = Kernel("scalar_map", "scalar", shape_of, plain, default_knobs, pack, build)

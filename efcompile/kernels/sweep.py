@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from efcompile.kernels.emit import Emitter, Expr
+from efcompile.kernels.kernel import Built
 from efcompile.kernels.register_tile import vector_widths
-from efcompile.kernels.span import Span
+from efcompile.kernels.span import Span, share
 from efcompile.targets.target import Target
 
 Body = Callable[[Expr, int], None]
@@ -64,3 +65,21 @@ def sweep(e: Emitter, size: int, knobs: Knobs, span: Span, body: Body) -> None:
 def sweep_all(e: Emitter, size: int, knobs: Knobs, body: Body) -> None:
     """`body` over all of `size` contiguous elements."""
     sweep(e, size, knobs, Span.whole(size, knobs.block), body)
+
+
+def map_kernel(
+    symbol: str, size: int, knobs: Knobs, change: Callable[[Emitter, Expr, int], Expr]
+) -> Built:
+    """The kernel ``out = change(x)`` of `size` elements.  Pointers: x, out."""
+    e = Emitter()
+    x, out, _ = e.pointer("x"), e.pointer("out"), e.pointer("scratch")
+    begin, end = e.integer("begin"), e.integer("end")
+    tasks = knobs.parts(size)
+
+    def body(index: Expr, lanes: int) -> None:
+        e.store(out, index, change(e, e.load(x, index, lanes), lanes), lanes)
+
+    with e.loop(end - begin, "task", begin) as task:
+        span = share(e, task, tasks, knobs.task_blocks, size // knobs.block)
+        sweep(e, size, knobs, span, body)
+    return Built(e.finish(symbol), 0, tasks)

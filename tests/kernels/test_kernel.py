@@ -14,6 +14,10 @@ def test_constants_are_told_from_runtime_operands() -> None:
     assert call.operand("x").shape == (3, 4) and call.out.shape == (3, 5)
     with pytest.raises(AssertionError, match="bias"):
         call.operand("bias")
+    with pytest.raises(AssertionError, match="x is not a constant"):
+        call.value("x")
+    assert call.present("x", "bias") == ["x"]
+    np.testing.assert_array_equal(call.present("bias", "weight")[0], weight)
 
 
 def test_contiguous_copies_what_is_not() -> None:
