@@ -47,6 +47,23 @@ class _Operands:
     out: View
 
 
+@dataclass(frozen=True)
+class _Step:
+    """One step of the code: output rows ``first .. first + rows`` of `image`."""
+
+    shape: Shape
+    knobs: Knobs
+    operands: _Operands
+    image: Expr
+    first: Expr
+    rows: Expr
+
+    def slot(self, row: Expr) -> Expr:
+        """Where in the ring the hidden `row` (inside the image) starts."""
+        shape = self.shape
+        return row % _ring_rows(shape, self.knobs.rows) * (shape.across.size * shape.c)
+
+
 def _ring_rows(shape: Shape, rows: int) -> int:
     """Hidden rows under `rows` output rows."""
     return min((rows - 1) * shape.down.stride + shape.down.kernel, shape.down.size)
@@ -127,45 +144,31 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
         first = e.let(step * knobs.rows)
         rows = e.hold(smaller(shape.down.out - first, knobs.rows))
         fresh = (task == begin) | (step == int32(0))
-        _fill_ring(e, shape, knobs, operands, image, first, rows, fresh, ring, scratch)
-        _stencil(e, shape, knobs, operands, target.lanes, first, rows, ring, middle, scratch)
-        _project(e, shape, knobs, operands, image, first, rows, middle)
+        part = _Step(shape, knobs, operands, image, first, rows)
+        _fill_ring(e, part, fresh, ring, scratch)
+        _stencil(e, part, target.lanes, ring, middle, scratch)
+        _project(e, part, middle)
     floats = stage_floats + ring_floats + middle_floats
     return Built(e.finish(symbol), 4 * floats, shape.batch * steps)
 
 
-def _slot(shape: Shape, knobs: Knobs, row: Expr) -> Expr:
-    """Where in the ring the hidden `row` (inside the image) starts."""
-    return row % _ring_rows(shape, knobs.rows) * (shape.across.size * shape.c)
-
-
-def _fill_ring(
-    e: Emitter,
-    shape: Shape,
-    knobs: Knobs,
-    operands: _Operands,
-    image: Expr,
-    first: Expr,
-    rows: Expr,
-    fresh: Expr,
-    ring: View,
-    stage: View,
-) -> None:
+def _fill_ring(e: Emitter, step: _Step, fresh: Expr, ring: View, stage: View) -> None:
     """Compute the hidden rows under output rows ``first .. first + rows`` that the ring lacks."""
+    shape, knobs, operands = step.shape, step.knobs, step.operands
     axis = shape.down
-    top = e.let(first * axis.stride - axis.padding)
+    top = e.let(step.first * axis.stride - axis.padding)
     left_behind = e.let(top + (axis.kernel - axis.stride))
     low = e.hold(larger(0, select(fresh, top, larger(top, left_behind))))
-    high = smaller(axis.size, top + (rows - 1) * axis.stride + axis.kernel)
+    high = smaller(axis.size, top + (step.rows - 1) * axis.stride + axis.kernel)
     count = e.hold(larger(0, high - low))
     source_row = shape.across.size * shape.k
-    source = operands.x.at(e.let((image * axis.size + low) * source_row))
+    source = operands.x.at(e.let((step.image * axis.size + low) * source_row))
 
     def segments(y: Expr) -> list[Segment]:
         return [Segment(source.at(e.let(y * source_row)), shape.k, shape.k)]
 
     def sink(y: Expr) -> Sink:
-        target_row = ring.at(e.hold(_slot(shape, knobs, low + y)))
+        target_row = ring.at(e.hold(step.slot(low + y)))
         return store_epilogue(target_row, shape.c, shape.act1, None)
 
     gemm_rows(
@@ -183,33 +186,23 @@ def _fill_ring(
     )
 
 
-def _stencil(
-    e: Emitter,
-    shape: Shape,
-    knobs: Knobs,
-    operands: _Operands,
-    lanes: int,
-    first: Expr,
-    rows: Expr,
-    ring: View,
-    middle: View,
-    stage: View,
-) -> None:
+def _stencil(e: Emitter, step: _Step, lanes: int, ring: View, middle: View, stage: View) -> None:
     """The depthwise convolution and its activation, from the ring to the middle rows."""
+    shape, operands = step.shape, step.operands
     axis = shape.down
-    with e.loop(rows, "y") as y:
-        output = e.let(first + y)
+    with e.loop(step.rows, "y") as y:
+        output = e.let(step.first + y)
         top = e.let(output * axis.stride - axis.padding)
 
         def row_of(ky: Expr, top: Expr = top) -> View:
-            return ring.at(e.hold(_slot(shape, knobs, top + ky)))
+            return ring.at(e.hold(step.slot(top + ky)))
 
         result = middle.at(e.let(y * (shape.across.out * shape.c)))
         stencil_row(
             e,
             shape.across,
             shape.c,
-            knobs.pixels,
+            step.knobs.pixels,
             lanes,
             axis.bounds(e, output),
             row_of,
@@ -221,20 +214,12 @@ def _stencil(
         )
 
 
-def _project(
-    e: Emitter,
-    shape: Shape,
-    knobs: Knobs,
-    operands: _Operands,
-    image: Expr,
-    first: Expr,
-    rows: Expr,
-    middle: View,
-) -> None:
+def _project(e: Emitter, step: _Step, middle: View) -> None:
     """The second product: middle rows to the result, with bias and residual."""
+    shape, knobs, operands = step.shape, step.knobs, step.operands
     width = _down_width(shape, knobs.rows)
-    count: Any = rows if width == shape.across.out else 1
-    base = e.let((image * shape.down.out + first) * (shape.across.out * shape.n))
+    count: Any = step.rows if width == shape.across.out else 1
+    base = e.let((step.image * shape.down.out + step.first) * (shape.across.out * shape.n))
 
     def segments(y: Expr) -> list[Segment]:
         return [Segment(middle.at(e.let(y * (width * shape.c))), shape.c, shape.c)]

@@ -112,6 +112,23 @@ def _is_zero(value: Expr) -> bool:
     return isinstance(value, int) and value == 0
 
 
+@dataclass(frozen=True)
+class _Sums:
+    """The accumulators of one register tile: `registers` by row and vector, `vectors` the
+    (index, first column, lanes) of each of a row; the weights have `pitch` elements from one k
+    to the next."""
+
+    tile: Tile
+    registers: list[list[Register]]
+    vectors: list[tuple[int, int, int]]
+    pitch: int
+
+    def add(self, e: Emitter, row: int, vector: int, value: Expr) -> None:
+        """Add to one accumulator."""
+        total = self.registers[row][vector]
+        e.set(total, e.get(total) + value)
+
+
 def _tile(
     e: Emitter,
     tile: Tile,
@@ -128,89 +145,64 @@ def _tile(
 ) -> None:
     """One register tile: `count` rows from `row`, vectors of `widths` columns from `column`,
     where `weights` starts; it has `pitch` elements from one k to the next."""
-    starts = [sum(widths[:v]) for v in range(len(widths))]
-    width = sum(widths)
+    vectors = [(v, sum(widths[:v]), lanes) for v, lanes in enumerate(widths)]
     initial = [
         float32(0.0, lanes) if bias is None else e.let(e.load(bias, column + start, lanes))
-        for start, lanes in zip(starts, widths, strict=True)
+        for _, start, lanes in vectors
     ]
-    sums = [
-        [e.register(lanes, value=initial[v]) for v, lanes in enumerate(widths)]
-        for _ in range(count)
+    registers = [
+        [e.register(lanes, value=initial[v]) for v, _, lanes in vectors] for _ in range(count)
     ]
+    sums = _Sums(tile, registers, vectors, pitch)
     done = 0
     for segment in segments:
-        base = segment.a.at(row * segment.stride)
-        run = weights.at(done * pitch)
-        _runs(e, tile, sums, widths, starts, base, segment, run, pitch)
+        _runs(e, sums, segment.a.at(row * segment.stride), segment, weights.at(done * pitch))
         done += segment.total
     if stage is None:
         for r in range(count):
-            for v, lanes in enumerate(widths):
-                sink(e, row + r, column + starts[v], lanes, e.get(sums[r][v]))
+            for v, start, lanes in vectors:
+                sink(e, row + r, column + start, lanes, e.get(registers[r][v]))
         return
+    width = sum(widths)
     for r in range(count):
-        for v, lanes in enumerate(widths):
-            e.store(stage, r * width + starts[v], e.get(sums[r][v]), lanes)
+        for v, start, lanes in vectors:
+            e.store(stage, r * width + start, e.get(registers[r][v]), lanes)
     with e.loop(count, "staged") as r:
-        for v, lanes in enumerate(widths):
-            sink(e, row + r, column + starts[v], lanes, e.load(stage, r * width + starts[v], lanes))
+        for _, start, lanes in vectors:
+            sink(e, row + r, column + start, lanes, e.load(stage, r * width + start, lanes))
 
 
-def _runs(
-    e: Emitter,
-    tile: Tile,
-    sums: list[list[Register]],
-    widths: tuple[int, ...],
-    starts: list[int],
-    a: View,
-    segment: Segment,
-    weights: View,
-    pitch: int,
-) -> None:
+def _runs(e: Emitter, sums: _Sums, a: View, segment: Segment, weights: View) -> None:
     """All runs of `segment`, the repeats as loops around one run's code."""
     if not segment.repeats:
-        _accumulate(e, tile, sums, widths, starts, a, segment, weights, pitch)
+        _accumulate(e, sums, a, segment, weights)
         return
     (count, step), inner = segment.repeats[0], segment.repeats[1:]
     rest = replace(segment, repeats=inner)
     with e.loop(count, "run") as run:
-        moved = weights.at(run * (rest.total * pitch))
-        _runs(e, tile, sums, widths, starts, a.at(run * step), rest, moved, pitch)
+        moved = weights.at(run * (rest.total * sums.pitch))
+        _runs(e, sums, a.at(run * step), rest, moved)
 
 
-def _accumulate(
-    e: Emitter,
-    tile: Tile,
-    sums: list[list[Register]],
-    widths: tuple[int, ...],
-    starts: list[int],
-    a: View,
-    segment: Segment,
-    weights: View,
-    pitch: int,
-) -> None:
+def _accumulate(e: Emitter, sums: _Sums, a: View, segment: Segment, weights: View) -> None:
     """``sums += A[:, segment] @ weights[segment]``."""
-    rows = len(sums)
+    tile, pitch, rows = sums.tile, sums.pitch, range(len(sums.registers))
 
     def broadcast_step(k: Expr) -> None:
-        w = [
-            e.let(e.load(weights, k * pitch + start, lanes))
-            for start, lanes in zip(starts, widths, strict=True)
-        ]
-        for r in range(rows):
+        w = [e.let(e.load(weights, k * pitch + start, lanes)) for _, start, lanes in sums.vectors]
+        for r in rows:
             x = e.let(e.load(a, r * segment.stride + k))
-            for v, lanes in enumerate(widths):
-                e.set(sums[r][v], e.get(sums[r][v]) + splat(x, lanes) * w[v])
+            for v, _, lanes in sums.vectors:
+                sums.add(e, r, v, splat(x, lanes) * w[v])
 
     def lane_steps(k: Expr, steps: int) -> None:
-        x = [e.let(e.load(a, r * segment.stride + k, steps)) for r in range(rows)]
+        x = [e.let(e.load(a, r * segment.stride + k, steps)) for r in rows]
         for step in range(steps):
-            for v, lanes in enumerate(widths):
-                w = e.let(e.load(weights, (k + step) * pitch + starts[v], lanes))
-                for r in range(rows):
+            for v, start, lanes in sums.vectors:
+                w = e.let(e.load(weights, (k + step) * pitch + start, lanes))
+                for r in rows:
                     element = lane(x[r], step) if steps > 1 else x[r]
-                    e.set(sums[r][v], e.get(sums[r][v]) + splat(element, lanes) * w)
+                    sums.add(e, r, v, splat(element, lanes) * w)
 
     def steps(k: Expr, count: int) -> None:
         if not tile.lane_a:
