@@ -17,6 +17,7 @@ from efcompile.ops import OPS
 from efcompile.targets.resolve import resolve
 from efcompile.targets.target import Target
 from efcompile.tvm_api import build_object, tvm
+from tests.kernels.emulated import ARM64, run_emulated
 
 HOST = resolve("host")
 AVX2 = replace(
@@ -71,17 +72,35 @@ def run_built(
         for item in kernel.pack(call, shape, knobs)
     ]
     out = np.full(call.out.shape, np.nan, call.out.dtype)
+    code = build_object([built.func], target)
+    run_code(code, arrays, out, built.scratch_bytes, built.tasks, target, pieces)
+    return out
+
+
+def run_code(
+    code: bytes,
+    arrays: Sequence[Array],
+    out: Array,
+    scratch_bytes: int,
+    tasks: int,
+    target: Target = HOST,
+    pieces: int = 1,
+) -> None:
+    """Run `kernel_under_test` of the object `code`, its result into `out`: here, or under the
+    emulator if `target` is `ARM64`."""
+    if target == ARM64:
+        run_emulated(code, arrays, out, scratch_bytes, tasks, pieces)
+        return
     guard = 64
-    scratch = np.full(built.scratch_bytes + 2 * guard, 0xA5, np.uint8)
-    function = _function(build_object([built.func], target))
+    scratch = np.full(scratch_bytes + 2 * guard, 0xA5, np.uint8)
+    function = _function(code)
     pointers = [*(a.ctypes.data for a in [*arrays, out]), _aligned(scratch, guard)]
-    edges = np.linspace(0, built.tasks, pieces + 1).astype(int)
+    edges = np.linspace(0, tasks, pieces + 1).astype(int)
     for begin, end in reversed(list(pairwise(edges))):
         function(
             *(ctypes.c_void_p(p) for p in pointers), ctypes.c_int32(begin), ctypes.c_int32(end)
         )
-    assert (scratch[built.scratch_bytes + guard :] == 0xA5).all(), "wrote past its scratch"
-    return out
+    assert (scratch[scratch_bytes + guard :] == 0xA5).all(), "wrote past its scratch"
 
 
 def _aligned(scratch: Array, guard: int) -> int:
@@ -132,13 +151,14 @@ def check(
     constants: Sequence[str] = (),
     plain_operands: Sequence[str] | None = None,
     tolerance: float = 1e-5,
+    targets: Sequence[Target] = TARGETS,
     **args: Any,
 ) -> None:
-    """Assert that built code (every host-runnable target, one task range and several) and the
+    """Assert that built code (for each of `targets`, one task range and several) and the
     plain algorithm match the op's reference within `tolerance` of the output's scale."""
     call = op_call(kernel.op, constants, **args)
     wanted = reference(kernel.op, **args).numpy()
-    for target in TARGETS:
+    for target in targets:
         for pieces in (1, 3):
             assert_close(run_built(kernel, call, args, target, pieces=pieces), wanted, tolerance)
     if plain_operands is not None:
