@@ -37,7 +37,8 @@ test-newest-torch: setup-test ## A subset of the tests with the newest supported
 	tools/setup.sh $(NEWEST_VENV) run "torch>=2.13,<2.16"
 	$(NEWEST_VENV)/bin/python -m pip install --quiet pytest hypothesis
 	$(NEWEST_VENV)/bin/python -m pytest -m "not parity" \
-		tests/models tests/capture tests/ops tests/passes
+		tests/models tests/capture tests/ops tests/passes tests/lowering tests/test_api.py \
+		tests/integration/test_parity.py
 
 clean: ## Remove environments and caches
 	rm -rf $(VENV) $(NEWEST_VENV) .mypy_cache .pytest_cache .ruff_cache

@@ -54,12 +54,15 @@ class SizesEntry(_Frozen):
 
 
 class KernelEntry(_Frozen):
-    """A kernel: its file in `efcompile.kernels`, C symbol, number of calls, and the modules
+    """A kernel: its file in `efcompile.kernels`, C symbol, number of calls, what all of them
+    together cost nominally (floating-point operations, bytes moved at least), and the modules
     of the user's model that it computes."""
 
     name: str
     symbol: str
     calls: int
+    flops: int
+    bytes: int
     sources: tuple[str, ...]
 
 
@@ -185,6 +188,8 @@ def _kernel(program: Program, model: str, symbol: str) -> KernelEntry:
         name=program.kernels[symbol].kernel,
         symbol=kernel_symbol(model, symbol),
         calls=len(calls),
+        flops=sum(call.flops for call in calls),
+        bytes=sum(call.bytes for call in calls),
         sources=tuple(dict.fromkeys(source for call in calls for source in call.sources)),
     )
 

@@ -27,7 +27,6 @@ class LeftoverCall:
     func: Any
     args: tuple[str, ...]
     tasks: int
-    scratch_bytes: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +80,7 @@ def _assemble(
             symbol = f"leftover_{structural.structural_hash(nest.func) & (1 << 64) - 1:016x}"
             func = nest.func.with_attr("global_symbol", symbol)
             args = tuple(local[buffer] for buffer in nest.buffers)
-            calls.append(LeftoverCall(symbol, func, args, nest.tasks, 0))
+            calls.append(LeftoverCall(symbol, func, args, nest.tasks))
     results = {
         node: names.get(name, name) for node, name in zip(outputs, imported.outputs, strict=True)
     }

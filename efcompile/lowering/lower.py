@@ -162,7 +162,7 @@ def _emit_leftovers(builder: _Builder, group: list[Node], reasons: dict[Node, st
     for call in lowered.calls:
         if call.symbol not in builder.kernels:
             builder.kernels[call.symbol] = KernelFunction(
-                call.symbol, "leftover", call.func, len(call.args), call.scratch_bytes
+                call.symbol, "leftover", call.func, len(call.args), 0
             )
         names = tuple(local[a] for a in call.args)
         moved = sum(_bytes(builder, a) for a in names)
