@@ -1,4 +1,4 @@
-"""One small call of every kernel that computes: odd sizes, batch 2, full epilogues."""
+"""One small call of every kernel that computes: odd sizes, batches, full epilogues."""
 
 from collections.abc import Callable
 from typing import Any
@@ -64,7 +64,7 @@ def mixed_attention() -> Args:
 
 def head(norm: str) -> Args:
     """A classifier over pooled pixels."""
-    return weights(x=(2, 5, 3, 17), weight=(23, 17), bias=(23,)) | {"norm": norm, "eps": 1e-5}
+    return weights(x=(4, 5, 3, 17), weight=(23, 17), bias=(23,)) | {"norm": norm, "eps": 1e-5}
 
 
 def block(stride: int, **options: Any) -> Args:

@@ -19,20 +19,16 @@ ARM64 = resolve("arm64")
 _MAIN = Path(__file__).with_name("native") / "run_kernel.c"
 
 
-def require_emulator() -> None:
-    """Skip the test where arm64 programs cannot be linked or run, with what would help."""
-    try:
-        find_emulator()
-        _main_object()
-    except (DeviceError, ToolchainError) as error:
-        pytest.skip(str(error))
-
-
 def run_emulated(
     code: bytes, arrays: Sequence[Array], out: Array, scratch_bytes: int, tasks: int, pieces: int
 ) -> None:
     """Run `kernel_under_test` of the object `code` on copies of `arrays`, the result into
-    `out`; its tasks are cut into `pieces` ranges, run in reverse order."""
+    `out`; its tasks are cut into `pieces` ranges, run in reverse order.
+
+    Skips the test where arm64 programs cannot be linked or run, saying what would help.
+    Raises `DeviceError` if the kernel dies or writes past its result or scratch.
+    """
+    _require_emulator()
     program = _link(code)
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / f"pointer_{i}" for i in range(len(arrays) + 1)]
@@ -41,6 +37,14 @@ def run_emulated(
         numbers = [str(n) for n in (tasks, pieces, scratch_bytes)]
         emulate([program, *numbers, *files], cpu=cpu_model(ARM64.features))
         out[...] = np.frombuffer(files[-1].read_bytes(), out.dtype).reshape(out.shape)
+
+
+def _require_emulator() -> None:
+    try:
+        find_emulator()
+        static_toolchain(ARM64)
+    except (DeviceError, ToolchainError) as error:
+        pytest.skip(str(error))
 
 
 @cache

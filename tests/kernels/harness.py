@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from efcompile.kernels.kernel import Array, Kernel, OpCall, Operand
@@ -26,6 +27,10 @@ AVX2 = replace(
 """The same machine with 16 registers of 256 bits: the other x86 shape of every template."""
 
 TARGETS = [HOST, AVX2] if HOST.arch == "x86_64" else [HOST]
+
+
+on_every_target = pytest.mark.parametrize("target", [*TARGETS, ARM64], ids=lambda t: str(t.name))
+"""Runs a test for each of `TARGETS` and, emulated, for arm64."""
 
 
 def op_call(op: str, constants: Sequence[str] = (), **args: Any) -> OpCall:

@@ -5,8 +5,17 @@ import pytest
 import torch
 
 from efcompile.kernels.attention import KERNEL
+from efcompile.targets.target import Target
 from tests.kernels.attention_cases import NOTHING, OPERANDS, Case
-from tests.kernels.harness import HOST, assert_close, check, op_call, reference, run_built
+from tests.kernels.harness import (
+    HOST,
+    assert_close,
+    check,
+    on_every_target,
+    op_call,
+    reference,
+    run_built,
+)
 
 CASES = [
     Case(batch=1, heads=3, queries=49, keys=49, key_dim=16, value_dim=40),
@@ -43,7 +52,8 @@ def test_any_block_of_queries(task_queries: int) -> None:
         assert_close(got, reference("attention", **args).numpy())
 
 
-def test_special_values_are_eager_s() -> None:
+@on_every_target
+def test_special_values_are_eager_s(target: Target) -> None:
     args = {**NOTHING, **Case(layout="separate").args(), "bias": torch.zeros(1, 2, 13, 13)}
     args["bias"][0, 0, 2, ::2] = -float("inf")
     args["bias"][0, 0, 3] = -float("inf")
@@ -51,7 +61,7 @@ def test_special_values_are_eager_s() -> None:
     args["q"][0, 1, 5, 2] = float("inf")
     args["q"][1, 1, 6, 2] = 1e30
     args["v"][1, 0, 7, 3] = float("inf")
-    got = run_built(KERNEL, op_call("attention", ("bias",), **args), args, HOST)
+    got = run_built(KERNEL, op_call("attention", ("bias",), **args), args, target)
     wanted = reference("attention", **args).numpy()
     assert np.isnan(wanted).any()
     np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)

@@ -5,8 +5,17 @@ import pytest
 import torch
 
 from efcompile.kernels.attention_mixed import KERNEL
+from efcompile.targets.target import Target
 from tests.kernels.attention_cases import NOTHING, OPERANDS, Case
-from tests.kernels.harness import HOST, assert_close, check, op_call, reference, run_built
+from tests.kernels.harness import (
+    HOST,
+    assert_close,
+    check,
+    on_every_target,
+    op_call,
+    reference,
+    run_built,
+)
 
 CONSTANTS = ("bias", "mix1", "mix2", "mix2_bias")
 
@@ -57,13 +66,14 @@ def test_any_block_of_queries() -> None:
         assert_close(got, reference("attention", **args).numpy())
 
 
-def test_special_values_are_eager_s() -> None:
+@on_every_target
+def test_special_values_are_eager_s(target: Target) -> None:
     args = {**Case(layout="separate").args(), "bias": torch.zeros(1, 2, 13, 13), **mixes(2)}
     args["mix2"] = torch.eye(2)
     args["bias"][0, 0, 2, ::2] = -float("inf")
     args["q"][0, 1, 4, 2] = float("nan")
     args["q"][1, 1, 6, 2] = 1e30
-    got = run_built(KERNEL, op_call("attention", CONSTANTS, **args), args, HOST)
+    got = run_built(KERNEL, op_call("attention", CONSTANTS, **args), args, target)
     wanted = reference("attention", **args).numpy()
     assert np.isnan(wanted).any()
     np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)

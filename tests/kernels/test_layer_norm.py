@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from efcompile.kernels.layer_norm import KERNEL
-from tests.kernels.harness import HOST, check, op_call, reference, run_built
+from efcompile.targets.target import Target
+from tests.kernels.harness import HOST, check, on_every_target, op_call, reference, run_built
 
 
 @pytest.mark.parametrize(("channels", "affine"), [(7, "both"), (197, "none"), (384, "weight")])
@@ -32,13 +33,14 @@ def test_large_mean_loses_no_more_than_eager() -> None:
     assert np.abs(got - exact).max() <= 2 * eager
 
 
+@on_every_target
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_special_values_stay_in_their_row(value: float) -> None:
+def test_special_values_stay_in_their_row(value: float, target: Target) -> None:
     torch.manual_seed(0)
     x = torch.randn(3, 37)
     x[1, 20] = value
     args: dict[str, Any] = {"x": x, "weight": None, "bias": None, "eps": 1e-5}
-    got = run_built(KERNEL, op_call("layer_norm", **args), args, HOST)
+    got = run_built(KERNEL, op_call("layer_norm", **args), args, target)
     wanted = reference("layer_norm", **args).numpy()
     np.testing.assert_allclose(got, wanted, atol=1e-5, equal_nan=True)
 
