@@ -1,4 +1,4 @@
-"""One small call of every kernel that computes: odd sizes, batches, full epilogues."""
+"""At least one small call of every kernel: odd sizes, batches, full epilogues."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,14 +6,17 @@ from typing import Any
 import torch
 
 from efcompile.kernels import (
+    activation_map,
     affine,
     attention,
     attention_mixed,
     binary,
+    concat,
     conv_direct,
     conv_grouped,
     depthwise,
     ffn,
+    gather,
     gemm,
     group_norm,
     layer_norm,
@@ -21,10 +24,12 @@ from efcompile.kernels import (
     mean,
     mlp,
     norm_linear,
+    pad,
     pool,
     pool_linear,
     pool_mixer,
     resize,
+    scalar_map,
     softmax,
     strided_copy,
 )
@@ -181,11 +186,30 @@ CASES: dict[str, tuple[Kernel, Callable[[], Args]]] = {
     "pool_linear": (pool_linear.KERNEL, lambda: head("none")),
     "pool_linear_before": (pool_linear.KERNEL, lambda: head("before")),
     "pool_linear_after": (pool_linear.KERNEL, lambda: head("after")),
+    "activation_map": (activation_map.KERNEL, lambda: weights(x=(2, 5, 19)) | {"act": "gelu"}),
+    "scalar_map": (
+        scalar_map.KERNEL,
+        lambda: weights(x=(2, 5, 19)) | {"multiply": 0.7, "add": -0.3},
+    ),
+    "slice": (
+        strided_copy.SLICE,
+        lambda: weights(x=(2, 9, 5, 7)) | {"dim": 1, "start": 0, "end": 9, "step": 2},
+    ),
+    "expand": (strided_copy.EXPAND, lambda: weights(x=(2, 1, 19)) | {"shape": [3, 2, 5, 19]}),
+    "concat": (
+        concat.KERNEL,
+        lambda: {"tensors": [torch.randn(2, 5, 7), torch.randn(2, 3, 7)], "dim": 1},
+    ),
+    "gather": (
+        gather.KERNEL,
+        lambda: weights(x=(2, 9, 7)) | {"index": torch.tensor([[8, 0, 3], [1, 1, 2]]), "dim": 1},
+    ),
+    "pad": (pad.KERNEL, lambda: weights(x=(2, 5, 7, 9)) | {"pads": [0, 0, 1, 2], "value": 0.5}),
 }
 """Kernel and maker of its arguments; the maker draws from torch's global generator."""
 
 CONSTANTS = (
     "weight", "bias", "scale", "shift", "mix1", "mix2", "mix2_bias",
-    "weight1", "bias1", "weight2", "bias2", "depthwise", "depthwise_bias",
+    "weight1", "bias1", "weight2", "bias2", "depthwise", "depthwise_bias", "index",
 )  # fmt: skip
 """Tensor arguments that are constants in models."""

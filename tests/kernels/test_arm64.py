@@ -1,4 +1,4 @@
-"""Every kernel that computes, as arm64 code under the emulator, against its reference op."""
+"""Every kernel as arm64 code under the emulator, against its reference op."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,15 @@ import torch
 
 from efcompile.errors import DeviceError
 from efcompile.kernels.emit import Emitter
+from efcompile.kernels.registry import KERNELS
 from efcompile.tvm_api import build_object
 from tests.kernels.cases import CASES, CONSTANTS
 from tests.kernels.emulated import ARM64, run_emulated
 from tests.kernels.harness import check
+
+
+def test_every_kernel_has_a_case() -> None:
+    assert {kernel for kernel, _ in CASES.values()} == set(KERNELS)
 
 
 @pytest.mark.parametrize("name", CASES)
