@@ -141,7 +141,7 @@ def test_inputs_that_do_not_fit_are_refused(
 @pytest.mark.parametrize(
     ("inputs", "error", "words"),
     [
-        (torch.zeros(1, 3, 17, 17).int(), InputError, "has dtype int32: inputs are floating-point"),
+        (torch.zeros(1, 3, 17, 17).int(), InputError, "has dtype int32: inputs are float32"),
         (torch.zeros(0, 3, 17, 17), InputError, "has no elements"),
         ((), InputError, "example_inputs is empty"),
         (torch.zeros(1, 4, 17, 17), CaptureError, "does not run on the example input .1, 4, 17"),
