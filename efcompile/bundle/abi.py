@@ -29,7 +29,8 @@ _PTHREAD = """
 cond_broadcast cond_destroy cond_init cond_signal cond_wait create join
 mutex_destroy mutex_init mutex_lock mutex_unlock
 """
-_LIBC = "calloc free getauxval memcmp memcpy memmove memset sched_yield sysctlbyname"
+# bzero and sysctlbyname are Apple's: LLVM clears memory with the former there.
+_LIBC = "bzero calloc free getauxval memcmp memcpy memmove memset sched_yield sysctlbyname"
 
 LIBC = frozenset(_LIBC.split())
 """What a library may use of libc."""

@@ -21,7 +21,7 @@ def link_android(
 
     `scratch` is a folder for the stand-ins of bionic's libraries.
     """
-    libc = _stub(toolchain, "libc.so", (LIBC | PTHREAD) - {"sysctlbyname"}, scratch)
+    libc = _stub(toolchain, "libc.so", (LIBC | PTHREAD) - {"bzero", "sysctlbyname"}, scratch)
     libm = _stub(toolchain, "libm.so", LIBM, scratch)
     page = f"-Wl,-z,max-page-size={PAGE_BYTES}"
     return toolchain.link_shared(objects, output, [page, "-nostdlib", libm, libc])

@@ -40,7 +40,7 @@ _Static_assert(sizeof(ef_weights) == EF_ALIGNMENT, "the constants must stay alig
 
 #include "ef_tables.h"
 
-const ef_info *EF_FN(info)(void) { return &model_info; }
+const ef_info *EF_FN(info)(void) { return &ef_table_info; }
 
 size_t EF_FN(arena_bytes)(int threads) {
   if (threads < 1 || threads > EF_MAX_THREADS) return 0;
@@ -54,7 +54,7 @@ static bool cpu_fits(void) {
   if (state == 0) {
     state = 1;
     for (int i = 0; i < EF_FEATURE_COUNT; ++i)
-      if (!ef_cpu_has(&model_features[i])) state = 2;
+      if (!ef_cpu_has(&ef_table_features[i])) state = 2;
     atomic_store_explicit(&known, state, memory_order_relaxed);
   }
   return state == 1;
@@ -71,7 +71,7 @@ ef_status EF_FN(check)(const void *weights, size_t bytes) {
   if (bytes < sizeof *header || memcmp(header->magic, "EFWEIGHT", 8) != 0) return EF_BAD_WEIGHTS;
   if (header->abi != EF_ABI) return EF_BAD_ABI;
   if (bytes != EF_WEIGHT_BYTES || header->bytes != bytes ||
-      memcmp(header->build_id, model_info.build_id, sizeof header->build_id) != 0)
+      memcmp(header->build_id, ef_table_info.build_id, sizeof header->build_id) != 0)
     return EF_BAD_WEIGHTS;
   return cpu_fits() ? EF_OK : EF_BAD_CPU;
 }
@@ -116,7 +116,7 @@ static void run_tasks(void *context, int thread, int32_t begin, int32_t end) {
 static void run_call(const ef_call *call, const ef_memory *memory, ef_pool *pool) {
   ef_frame frame = {.kernel = call->kernel, .scratch = memory->arena + EF_ARENA_BYTES};
   for (int32_t i = 0; i < call->arg_count; ++i)
-    frame.args[i] = resolve(memory, model_args[call->first_arg + (size_t)i]);
+    frame.args[i] = resolve(memory, ef_table_args[call->first_arg + (size_t)i]);
   ef_pool_run(pool, run_tasks, &frame, call->tasks);
 }
 
@@ -125,15 +125,15 @@ ef_status EF_FN(run)(const void *weights, size_t weight_bytes, void *arena, size
   if (weights == NULL || arena == NULL || in == NULL || out == NULL) return EF_BAD_ARG;
   if (ef_pool_abi(pool) != EF_ABI) return EF_BAD_ABI;
   ef_status status = EF_FN(check)(weights, weight_bytes);
-  if (status == EF_OK) status = check_tensors(model_info.inputs, model_info.input_count, in);
+  if (status == EF_OK) status = check_tensors(ef_table_info.inputs, ef_table_info.input_count, in);
   if (status == EF_OK)
-    status = check_tensors(model_info.outputs, model_info.output_count, (const void *const *)out);
+    status = check_tensors(ef_table_info.outputs, ef_table_info.output_count, (const void *const *)out);
   if (status != EF_OK) return status;
   if (!aligned(arena, EF_ALIGNMENT)) return EF_BAD_ALIGN;
   if (arena_bytes < EF_FN(arena_bytes)(ef_pool_threads(pool))) return EF_ARENA_SMALL;
   if (!ef_pool_enter(pool)) return EF_BAD_ARG;
   const ef_memory memory = {.weights = weights, .arena = arena, .in = in, .out = out};
-  for (int32_t i = 0; i < EF_CALL_COUNT; ++i) run_call(&model_calls[i], &memory, pool);
+  for (int32_t i = 0; i < EF_CALL_COUNT; ++i) run_call(&ef_table_calls[i], &memory, pool);
   ef_pool_leave(pool);
   return EF_OK;
 }
