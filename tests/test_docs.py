@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -52,8 +53,15 @@ def test_links_lead_to_files(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_make_targets_exist(page: Path) -> None:
     known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)(?:make|\./run) ([a-z-]+)", page.read_text(), re.MULTILINE))
     assert named <= known
+
+
+def test_the_readmes_benchmark_starts(tmp_path: Path) -> None:
+    command = [sys.executable, ROOT / "benchmarks" / "compare.py", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert all(option in done.stdout for option in ("--peers", "--threads"))
 
 
 @pytest.mark.skipif(not find_spec("ziglang"), reason="pip install 'efcompile[cross]'")
