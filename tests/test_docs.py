@@ -58,7 +58,7 @@ def test_make_targets_exist(page: Path) -> None:
 
 
 def test_the_readmes_benchmark_starts(tmp_path: Path) -> None:
-    command = [sys.executable, ROOT / "benchmarks" / "compare.py", "--help"]
+    command: list[str | Path] = [sys.executable, ROOT / "benchmarks" / "compare.py", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert all(option in done.stdout for option in ("--peers", "--threads"))
