@@ -113,7 +113,7 @@ def _times(times: Times) -> Table:
         ("eager PyTorch", times.eager, times.eager_quartiles),
     ):
         table.add_row(name, ms(value), " .. ".join(ms(q) for q in quartiles))
-    table.add_row("ratio", f"{times.ratio:.2g}", "")
+    table.add_row("ratio, median of the rounds", f"{times.ratio:.2g}", "")
     return table
 
 
