@@ -1,10 +1,12 @@
-"""This machine's own multiply-add peak, measured by a kernel that does nothing else."""
+"""This machine's own peaks: multiply-add, by a kernel that does nothing else, and copying."""
 
 import ctypes
 import subprocess
 import tempfile
 import time
 from pathlib import Path
+
+import numpy as np
 
 from efcompile.kernels.emit import Emitter, float32
 from efcompile.targets.resolve import resolve
@@ -48,3 +50,24 @@ def fma_peak(repeats: int = 15) -> float:
             best = min(best, time.perf_counter() - start)
             data[:] = [0.5] * 32
     return 2 * _CHAINS * target.lanes * _STEPS / best / 1e9
+
+
+def copy_peak(megabytes: float | None = None, repeats: int = 15) -> float:
+    """GB/s of one core copying an array of `megabytes` (2**20 bytes): bytes read plus bytes
+    written, the best of `repeats`.
+
+    By default the array is four times the last-level cache and at least 256 MB, so the figure
+    is memory's.  A size that fits a cache, source and destination together, gives that cache's.
+    """
+    least = max(256 << 20, 4 * resolve("host").llc_bytes)
+    size = least if megabytes is None else int(megabytes * 2**20)
+    source, target = np.ones(size, np.uint8), np.zeros(size, np.uint8)
+    # A small copy is over before the clock has ticked often enough.
+    copies = max(1, (16 << 20) // size)
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        for _ in range(copies):
+            np.copyto(target, source)
+        best = min(best, (time.perf_counter() - start) / copies)
+    return 2 * size / best / 1e9
