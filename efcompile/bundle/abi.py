@@ -30,7 +30,9 @@ cond_broadcast cond_destroy cond_init cond_signal cond_wait create join
 mutex_destroy mutex_init mutex_lock mutex_unlock
 """
 # bzero and sysctlbyname are Apple's: LLVM clears memory with the former there.
-_LIBC = "bzero calloc free getauxval memcmp memcpy memmove memset sched_yield sysctlbyname"
+_LIBC = """
+bzero calloc clock_gettime free getauxval memcmp memcpy memmove memset sched_yield sysctlbyname
+"""
 
 LIBC = frozenset(_LIBC.split())
 """What a library may use of libc."""

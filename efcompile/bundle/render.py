@@ -43,6 +43,7 @@ def write_sources(
         "scratch_bytes": program.scratch_bytes,
         "common": (NATIVE / "ef.h").read_text(),
         "pad": " " * len(f"ef_status {model}_run("),
+        "profile_pad": " " * len(f"ef_status {model}_profile("),
     }
     for template, name in (
         ("model.h.j2", f"{model}.h"),

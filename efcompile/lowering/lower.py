@@ -59,7 +59,7 @@ class _Builder:
             built = kernel.build(symbol, shape, self.target, knobs)
             arity = len(built.func.params) - 3
             self.kernels[symbol] = KernelFunction(
-                symbol, kernel.name, built.func, arity, built.scratch_bytes
+                symbol, kernel.name, built.func, arity, built.scratch_bytes, shape, knobs
             )
             self.tasks[symbol] = built.tasks
         return symbol, knobs

@@ -49,7 +49,8 @@ class KernelFunction:
     """One compiled function, shared by every call of equal shape.
 
     `func` is a `tvm.tirx.PrimFunc` whose parameters are `arity` pointers, the scratch
-    pointer, and two int32: begin and end.  `kernel` names the file in `efcompile/kernels`.
+    pointer, and two int32: begin and end.  `kernel` names the file in `efcompile/kernels`,
+    `shape` and `knobs` are that kernel's own (None where the code has none: leftovers).
     """
 
     symbol: str
@@ -57,6 +58,8 @@ class KernelFunction:
     func: Any
     arity: int
     scratch_bytes: int
+    shape: Any = None
+    knobs: Any = None
 
 
 @dataclass(frozen=True)

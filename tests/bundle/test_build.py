@@ -19,7 +19,7 @@ from tests.bundle.binaries import (
 )
 from tests.bundle.programs import HOST, target_named, tiny_program, with_features
 
-EXPORTED = {f"tiny_{name}" for name in ("info", "arena_bytes", "check", "run")}
+EXPORTED = {f"tiny_{name}" for name in ("info", "arena_bytes", "check", "run", "profile")}
 POOL = {"ef_pool_create", "ef_pool_destroy"}
 FFI = {"__tvm_ffi_tiny_run"}
 

@@ -51,6 +51,23 @@ def test_inputs_of_any_strides_and_alignment_fit(host_library: Library) -> None:
         np.testing.assert_array_equal(host_library.run([given])[1], wanted)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_a_profile_has_a_time_for_every_call(
+    host_library: Library, threads: int, repeats: int
+) -> None:
+    times = host_library.profile([sample()], threads, repeats=repeats)
+    assert times.shape == (len(tiny_program().calls),)
+    assert (times > 0).all()
+
+
+def test_a_profile_refuses_what_a_run_does(host_library: Library) -> None:
+    with pytest.raises(InputError, match="takes 1 inputs, not 0"):
+        host_library.profile([])
+    with pytest.raises(InputError, match="repeats must be at least 1, not 0"):
+        host_library.profile([sample()], repeats=0)
+
+
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [

@@ -3,6 +3,7 @@
    The tables are in ef_tables.h, written for each model; this file is the same for all. */
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
 #include "ef_cpu.h"
 #include "ef_model.h"
@@ -120,20 +121,59 @@ static void run_call(const ef_call *call, const ef_memory *memory, ef_pool *pool
   ef_pool_run(pool, run_tasks, &frame, call->tasks);
 }
 
+/* All that can be wrong with the arguments of a run; when nothing is, the pool is claimed. */
+static ef_status enter(const ef_memory *memory, size_t weight_bytes, size_t arena_bytes,
+                       ef_pool *pool) {
+  if (memory->weights == NULL || memory->arena == NULL || memory->in == NULL || memory->out == NULL)
+    return EF_BAD_ARG;
+  if (ef_pool_abi(pool) != EF_ABI) return EF_BAD_ABI;
+  ef_status status = EF_FN(check)(memory->weights, weight_bytes);
+  if (status == EF_OK)
+    status = check_tensors(ef_table_info.inputs, ef_table_info.input_count, memory->in);
+  if (status == EF_OK)
+    status = check_tensors(ef_table_info.outputs, ef_table_info.output_count,
+                           (const void *const *)memory->out);
+  if (status != EF_OK) return status;
+  if (!aligned(memory->arena, EF_ALIGNMENT)) return EF_BAD_ALIGN;
+  if (arena_bytes < EF_FN(arena_bytes)(ef_pool_threads(pool))) return EF_ARENA_SMALL;
+  return ef_pool_enter(pool) ? EF_OK : EF_BAD_ARG;
+}
+
 ef_status EF_FN(run)(const void *weights, size_t weight_bytes, void *arena, size_t arena_bytes,
                      const void *const *in, void *const *out, ef_pool *pool) {
-  if (weights == NULL || arena == NULL || in == NULL || out == NULL) return EF_BAD_ARG;
-  if (ef_pool_abi(pool) != EF_ABI) return EF_BAD_ABI;
-  ef_status status = EF_FN(check)(weights, weight_bytes);
-  if (status == EF_OK) status = check_tensors(ef_table_info.inputs, ef_table_info.input_count, in);
-  if (status == EF_OK)
-    status = check_tensors(ef_table_info.outputs, ef_table_info.output_count, (const void *const *)out);
-  if (status != EF_OK) return status;
-  if (!aligned(arena, EF_ALIGNMENT)) return EF_BAD_ALIGN;
-  if (arena_bytes < EF_FN(arena_bytes)(ef_pool_threads(pool))) return EF_ARENA_SMALL;
-  if (!ef_pool_enter(pool)) return EF_BAD_ARG;
   const ef_memory memory = {.weights = weights, .arena = arena, .in = in, .out = out};
+  ef_status status = enter(&memory, weight_bytes, arena_bytes, pool);
+  if (status != EF_OK) return status;
   for (int32_t i = 0; i < EF_CALL_COUNT; ++i) run_call(&ef_table_calls[i], &memory, pool);
+  ef_pool_leave(pool);
+  return EF_OK;
+}
+
+static uint64_t now(void) {
+#ifdef __APPLE__
+  const clockid_t clock = CLOCK_UPTIME_RAW; /* its CLOCK_MONOTONIC counts in microseconds */
+#else
+  const clockid_t clock = CLOCK_MONOTONIC;
+#endif
+  struct timespec t;
+  clock_gettime(clock, &t);
+  return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+ef_status EF_FN(profile)(const void *weights, size_t weight_bytes, void *arena, size_t arena_bytes,
+                         const void *const *in, void *const *out, ef_pool *pool, int32_t repeats,
+                         uint64_t *ns, int32_t count) {
+  if (ns == NULL || count != EF_CALL_COUNT || repeats < 1) return EF_BAD_ARG;
+  const ef_memory memory = {.weights = weights, .arena = arena, .in = in, .out = out};
+  ef_status status = enter(&memory, weight_bytes, arena_bytes, pool);
+  if (status != EF_OK) return status;
+  for (int32_t i = 0; i < EF_CALL_COUNT; ++i) {
+    /* No call writes what it reads, so it may be made again. */
+    for (int32_t r = 1; r < repeats; ++r) run_call(&ef_table_calls[i], &memory, pool);
+    uint64_t start = now();
+    run_call(&ef_table_calls[i], &memory, pool);
+    ns[i] = now() - start;
+  }
   ef_pool_leave(pool);
   return EF_OK;
 }

@@ -46,13 +46,20 @@ class Native:
         return Arguments(aligned, zeroed(arena_bytes), [x], outputs, weights.nbytes, arena_bytes)
 
     def run(self, a: Arguments) -> str:
+        return self._call(self.library.tiny_run, a)
+
+    def profile(self, a: Arguments, repeats: int, ns: Any, count: int) -> str:
+        address = None if ns is None else ctypes.c_void_p(ns.ctypes.data)
+        return self._call(self.library.tiny_profile, a, repeats, address, count)
+
+    def _call(self, function: Any, a: Arguments, *more: Any) -> str:
         def address(value: Any) -> Any:
             return value.ctypes.data if isinstance(value, np.ndarray) else value
 
         def pointers(values: list[Any]) -> Any:
             return (ctypes.c_void_p * len(values))(*map(address, values))
 
-        status = self.library.tiny_run(
+        status = function(
             ctypes.c_void_p(address(a.weights)),
             ctypes.c_size_t(a.weight_bytes),
             ctypes.c_void_p(address(a.arena)),
@@ -60,6 +67,7 @@ class Native:
             pointers(a.inputs),
             pointers(a.outputs),
             ctypes.c_void_p(a.pool),
+            *more,
         )
         return STATUSES[status]
 
@@ -118,6 +126,28 @@ def test_a_bad_argument_is_refused(native: Native, case: str) -> None:
     change, status = BAD[case]
     change(arguments)
     assert native.run(arguments) == status
+    assert native.profile(arguments, 1, np.zeros(3, np.uint64), 3) == status
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_a_profile_computes_the_same_and_times_every_call(native: Native, repeats: int) -> None:
+    arguments = native.good()
+    ns = np.zeros(4, np.uint64)
+    assert native.profile(arguments, repeats, ns, 3) == "EF_OK"
+    wanted = expected(tiny_program(), arguments.inputs[0])
+    np.testing.assert_array_equal(arguments.outputs, wanted)
+    assert (ns[:3] > 0).all()
+    assert ns[3] == 0
+
+
+@pytest.mark.parametrize(
+    ("repeats", "ns", "count"),
+    [(0, np.zeros(3), 3), (1, None, 3), (1, np.zeros(2), 2), (1, np.zeros(4), 4)],
+)
+def test_a_profile_without_room_for_every_call_is_refused(
+    native: Native, repeats: int, ns: Any, count: int
+) -> None:
+    assert native.profile(native.good(), repeats, ns, count) == "EF_BAD_ARG"
 
 
 @pytest.mark.parametrize("by", [-64, -1, 1])
