@@ -1,0 +1,127 @@
+"""A model compiled for timing: its bundle and what is known of each of its calls.
+
+Compiling and timing are apart, so that the timing can have a core to itself: `prepare` writes
+a folder, `load` needs neither torch nor the compiler to read it.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.shape_lists import describe
+from benchmarks.work import Work, work_of
+from efcompile.bundle import sample
+from efcompile.bundle.load import Bundle, load_bundle
+from efcompile.bundle.write import write_bundle
+from efcompile.lowering.program import Call, Program
+
+_CALLS = "calls.json"
+
+
+@dataclass(frozen=True)
+class TimedCall:
+    """One call: its kernel and what it must do and move.
+
+    `flops` is nominal (multiply and add are two, padding counts); `weight_bytes` are the
+    constants it reads, `activation_bytes` what it reads and writes besides, each byte once.
+    """
+
+    symbol: str
+    kernel: str
+    op: str
+    shape: str
+    sources: tuple[str, ...]
+    flops: int
+    weight_bytes: int
+    activation_bytes: int
+    work: Work
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A compiled model: `calls` in the network's order, `resident_bytes` of weights and arena."""
+
+    model: str
+    bundle: Bundle
+    calls: tuple[TimedCall, ...]
+    resident_bytes: int
+
+
+def compiled(model: str, target: str) -> Any:
+    """The `Compilation` of a model by name, its weights random and never zero."""
+    from efcompile.compiler import compile_model
+    from efcompile.models.randomize import randomize
+    from efcompile.models.zoo import resolve_model, title_of
+    from efcompile.passes.pipeline import build_pipeline
+    from efcompile.targets.resolve import resolve
+
+    module = randomize(resolve_model(model).eval(), seed=0)
+    pipeline = build_pipeline(None, ())
+    return compile_model(module, None, resolve(target), pipeline, title_of(model))
+
+
+def prepare(model: str, folder: Path) -> Prepared:
+    """Compile `model` for this machine into ``folder/<title>`` and describe its calls."""
+    compilation = compiled(model, "host")
+    program: Program = compilation.program
+    examples = compilation.captured.example_inputs
+    inputs, outputs = (
+        [t.numpy() for t in ts] for ts in (examples, compilation.reference(examples))
+    )
+    root = folder / program.name
+    path = write_bundle(
+        program,
+        root,
+        parts=["shared"],
+        attachments={sample.NAME: sample.dump(inputs, outputs)},
+    )
+    calls = [_timed(program, call) for call in program.calls]
+    resident = program.weight_bytes + program.arena_bytes
+    document = {"model": model, "bundle": path.name, "resident_bytes": resident}
+    rows = [asdict(call) for call in calls]
+    (root / _CALLS).write_text(json.dumps(document | {"calls": rows}, indent=1))
+    return Prepared(model, load_bundle(path), tuple(calls), resident)
+
+
+def load(folder: Path) -> list[Prepared]:
+    """All that `prepare` wrote into `folder`; `FileNotFoundError` if there is nothing."""
+    found = sorted(folder.glob(f"*/{_CALLS}"))
+    if not found:
+        raise FileNotFoundError(f"no prepared model in {folder}: run with --build {folder} first")
+    return [_load(path) for path in found]
+
+
+def _load(path: Path) -> Prepared:
+    document = json.loads(path.read_text())
+    calls = tuple(
+        TimedCall(**row | {"work": Work(**row["work"]), "sources": tuple(row["sources"])})
+        for row in document["calls"]
+    )
+    bundle = load_bundle(path.parent / document["bundle"])
+    return Prepared(document["model"], bundle, calls, document["resident_bytes"])
+
+
+def _timed(program: Program, call: Call) -> TimedCall:
+    kernel = program.kernels[call.symbol]
+    work = work_of(kernel.kernel, kernel.shape)
+    buffers = [program.buffers[name] for name in dict.fromkeys(call.args)]
+    touched = sum(b.bytes for b in buffers if b.kind != "constant")
+    # A copy of a part does not touch all of its operand.
+    ports = 4 * (work.loads + work.stores)
+    partial = kernel.kernel in _COPIES and ports < touched
+    return TimedCall(
+        call.symbol,
+        kernel.kernel,
+        call.op,
+        describe(kernel.shape),
+        call.sources,
+        call.flops,
+        sum(b.bytes for b in buffers if b.kind == "constant"),
+        int(ports) if partial else touched,
+        work,
+    )
+
+
+_COPIES: Sequence[str] = ("strided_copy", "gather")
