@@ -71,12 +71,22 @@ def _copied_floats(shape: ConvShape, rows: int) -> int:
     return planes * input_rows * _padded_row(shape).pitch
 
 
+def _tile(shape: ConvShape, target: Target) -> Tile:
+    """The product's tile; for windows that overlap along channels-first rows not of all 32
+    registers: a pixel's elements are its neighbour's too, and LLVM keeps them between the two,
+    so a full tile's sums would go to the stack and back."""
+    overlap = shape.nchw and shape.stride[1] < shape.kernel[1]
+    if overlap and target.arch == "x86_64":
+        target = replace(target, registers=min(target.registers, 20))
+    return choose_tile(shape.out_width, shape.filters // shape.groups, target)
+
+
 def default_knobs(shape: ConvShape, target: Target) -> Knobs:
     """Row blocks whose input takes a quarter of L2; where the weights are larger than L2, as
     few blocks as L2 allows, so that they stream from memory few times, and panels are shared
     out instead."""
     columns = shape.filters // shape.groups
-    tile = choose_tile(shape.out_width, columns, target)
+    tile = _tile(shape, target)
     depth = shape.kernel[0] * shape.kernel[1] * shape.channels // shape.groups
     panels = max(1, columns // tile.panel)
     heavy = 4 * depth * columns > target.l2_bytes // 2 and shape.groups == 1
@@ -118,6 +128,9 @@ def build(symbol: str, shape: ConvShape, target: Target, knobs: Knobs) -> Built:
     parts = max(1, -(-panels // knobs.task_panels))
     blocks = -(-shape.out_height // knobs.task_rows)
     out_row = shape.out_width * shape.filters
+    # Tasks of a tile or two find the weights where the task before left them.
+    passes = knobs.task_rows * -(-shape.out_width // tile.rows)
+    prefetched = knobs.task_rows if passes > 2 else None
 
     with e.loop(end - begin, "task", begin) as task:
         part, block = e.hold(task % parts), e.hold(task // parts)
@@ -148,6 +161,7 @@ def build(symbol: str, shape: ConvShape, target: Target, knobs: Knobs) -> Built:
                 None if bias is None else bias.at(column),
                 sink,
                 scratch if staged else None,
+                prefetched,
             )
     scratch_floats = stage_floats + _copied_floats(shape, knobs.task_rows)
     return Built(e.finish(symbol), 4 * scratch_floats, shape.batch * blocks * parts)

@@ -131,6 +131,14 @@ class Emitter:
         """Store `lanes` consecutive elements at `index`."""
         self._add(stmt.BufferStore(view.buffer, value, [_ramp(_sum(view.offset, index), lanes)]))
 
+    def prefetch(self, view: View, index: Expr = 0) -> None:
+        """Ask for the cache line of element `index`; any address will do, even an invalid one."""
+        address = tirx.address_of(self.load(view, index))
+        read, keep, data = int32(0), int32(3), int32(1)
+        self._add(
+            stmt.Evaluate(tirx.call_llvm_intrin("void", "llvm.prefetch", address, read, keep, data))
+        )
+
     def register(self, lanes: int, name: str = "acc", value: Expr | None = None) -> Register:
         """A new float32 register variable, optionally initialised."""
         dtype = "float32" if lanes == 1 else f"float32x{lanes}"

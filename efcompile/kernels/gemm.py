@@ -11,7 +11,7 @@ from efcompile.kernels.reference import te_activation, te_function
 from efcompile.kernels.refusal import refusal
 from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
 from efcompile.kernels.span import share
-from efcompile.kernels.tile import Segment, gemm, store_epilogue
+from efcompile.kernels.tile import Prefetch, Segment, gemm, store_epilogue
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te
 
@@ -119,6 +119,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
             bias,
             store_epilogue(out, shape.n, shape.act, residual),
             scratch if staged else None,
+            prefetch=Prefetch.over(min(shape.m, knobs.task_row_tiles * tile.rows), shape.n, tile),
         )
     stage_bytes = 4 * tile.rows * tile.panel if staged else 0
     return Built(e.finish(symbol), stage_bytes, groups * row_blocks)

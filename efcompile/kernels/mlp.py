@@ -11,7 +11,7 @@ from efcompile.kernels.reference import te_activation, te_function
 from efcompile.kernels.refusal import refusal
 from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
 from efcompile.kernels.span import Span
-from efcompile.kernels.tile import Segment, gemm, store_epilogue
+from efcompile.kernels.tile import Prefetch, Segment, gemm, store_epilogue
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te
 
@@ -129,7 +129,11 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
         sink = store_epilogue(target_rows, n, act, rest)
         row_tiles, panels = Span.whole(rows, tile.rows), Span.whole(n, tile.panel)
         stage = scratch if act not in CHEAP else None
-        gemm(e, tile, n, rows, row_tiles, panels, [Segment(a, k, k)], w, b, sink, stage)
+        ahead = Prefetch.over(rows, n, tile)
+        gemm(
+            e, tile, n, rows, row_tiles, panels, [Segment(a, k, k)], w, b, sink, stage,
+            prefetch=ahead,
+        )  # fmt: skip
 
     def block(first: Expr, rows: int) -> None:
         source, result = x.at(e.let(first * shape.k)), e.let(first * shape.n)

@@ -13,7 +13,7 @@ from efcompile.kernels.reference import te_activation, te_function, te_normalise
 from efcompile.kernels.refusal import refusal
 from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
 from efcompile.kernels.span import share
-from efcompile.kernels.tile import Segment, gemm, store_epilogue
+from efcompile.kernels.tile import Prefetch, Segment, gemm, store_epilogue
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te
 
@@ -123,6 +123,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
             bias,
             store_epilogue(out, shape.n, shape.act, None),
             normal.at(most_rows * k) if staged else None,
+            prefetch=Prefetch.over(min(shape.m, block_rows), shape.n, tile),
         )
     stage = tile.rows * tile.panel if staged else 0
     return Built(e.finish(symbol), 4 * (most_rows * k + stage), blocks * groups)

@@ -1,12 +1,12 @@
 """Rows of an image: copies with zero borders, and matrix products over several of them."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from efcompile.kernels.emit import Emitter, Expr, View, float32, int32, select
 from efcompile.kernels.register_tile import Tile, vector_widths
 from efcompile.kernels.span import Span
-from efcompile.kernels.tile import Segment, Sink, gemm
+from efcompile.kernels.tile import Prefetch, Segment, Sink, gemm
 
 
 @dataclass(frozen=True)
@@ -113,14 +113,24 @@ def gemm_rows(
     bias: View | None,
     sink: Callable[[Expr], Sink],
     stage: View | None,
+    most_rows: int | None = None,
 ) -> None:
     """`gemm` over `rows` image rows of `width` pixels each, row y having its own
-    ``segments(y)`` and ``sink(y)``.  A weight panel stays in the cache while all rows go by."""
+    ``segments(y)`` and ``sink(y)``.  A weight panel stays in the cache while all rows go by.
+    With `most_rows`, what `rows` is but for the last task, weights are prefetched."""
+    tiles = -(-width // tile.rows)
+    ahead = (
+        None if most_rows is None else Prefetch.over(most_rows * tiles * tile.rows, columns, tile)
+    )
 
     def all_rows(part: Span) -> None:
         with e.loop(rows, "y") as y:
             whole = Span.whole(width, tile.rows)
-            gemm(e, tile, columns, width, whole, part, segments(y), weights, bias, sink(y), stage)
+            moved = None if ahead is None else replace(ahead, done=y * tiles)
+            gemm(
+                e, tile, columns, width, whole, part, segments(y), weights, bias, sink(y), stage,
+                prefetch=moved,
+            )  # fmt: skip
 
     if not (isinstance(panels.count, int) and panels.count == 0):
         with e.loop(panels.count, "panel") as index:

@@ -37,6 +37,35 @@ class Segment:
         return self.depth * prod(count for count, _ in self.repeats)
 
 
+@dataclass(frozen=True)
+class Prefetch:
+    """The next panel's weights are asked for while `passes` row tiles go over this one, a share
+    of them by each; `done` passes came before this product's own first."""
+
+    passes: int
+    done: Expr = 0
+
+    @staticmethod
+    def over(rows: int, columns: int, tile: Tile) -> "Prefetch | None":
+        """For `rows` rows going over each panel of `columns`.
+
+        None for a single panel, for so many passes that waiting is no part of them, nor for
+        NEON, where it showed as instructions only.
+        """
+        passes = -(-rows // tile.rows)
+        most = tile.unroll * tile.panel * 8 // _LINE
+        pays = not tile.lane_a and columns > tile.panel and passes <= most
+        return Prefetch(passes) if pays else None
+
+    def step(self, unroll: int, pitch: int) -> int:
+        """Elements (whole lines) that one unrolled step of k asks for."""
+        return -(-unroll * pitch // (self.passes * _LINE)) * _LINE
+
+
+_LINE = 16
+"""Floats of a cache line."""
+
+
 def store_epilogue(out: View, columns: int, act: str, residual: View | None) -> Sink:
     """A sink that stores ``act(value) + residual`` to row-major `out` of `columns` columns."""
 
@@ -63,6 +92,7 @@ def gemm(
     sink: Sink,
     stage: View | None = None,
     weight_stride: int | None = None,
+    prefetch: Prefetch | None = None,
 ) -> None:
     """Emit the product for the row tiles of `rows` and the column panels of `panels`.
 
@@ -75,18 +105,24 @@ def gemm(
     tail_rows, tail_columns = rows_total % tile.rows, columns % panel
 
     def panel_code(column: Expr, widths: tuple[int, ...]) -> None:
-        def tile_code(row: Expr, count: int) -> None:
-            _tile(e, tile, row, count, column, widths, segments, w, pitch, bias, sink, stage)
+        def tile_code(row: Expr, count: int, index: Expr) -> None:
+            ahead = None
+            if prefetch is not None:
+                share = depth // tile.unroll * prefetch.step(tile.unroll, pitch)
+                start = e.let((prefetch.done + index) * share)
+                ahead = _Ahead(w.at(depth * pitch + start), prefetch.step(tile.unroll, pitch))
+            code = _Code(tile, column, widths, segments, w, pitch, bias, sink, stage, ahead)
+            _tile(e, code, row, count)
 
         w = weights.at(column * depth if weight_stride is None else column)
         pitch = sum(widths) if weight_stride is None else weight_stride
         with e.loop(rows.count, "row_tile") as index:
             if not _is_zero(rows.count):
-                tile_code(e.let((index + rows.first) * tile.rows, "row"), tile.rows)
+                tile_code(e.let((index + rows.first) * tile.rows, "row"), tile.rows, index)
         if tail_rows:
             with _guard(e, rows.tail) as needed:
                 if needed:
-                    tile_code(rows_total - tail_rows, tail_rows)
+                    tile_code(rows_total - tail_rows, tail_rows, rows.count)
 
     if not _is_zero(panels.count):
         with e.loop(panels.count, "panel") as index:
@@ -113,96 +149,128 @@ def _is_zero(value: Expr) -> bool:
 
 
 @dataclass(frozen=True)
-class _Sums:
-    """The accumulators of one register tile: `registers` by row and vector, `vectors` the
-    (index, first column, lanes) of each of a row; the weights have `pitch` elements from one k
-    to the next."""
+class _Ahead:
+    """Weights to ask for: `step` elements from `view` at each unrolled step of k."""
+
+    view: View
+    step: int
+
+    def at(self, steps: Expr) -> "_Ahead":
+        """After that many steps more."""
+        return _Ahead(self.view.at(steps * self.step), self.step)
+
+
+@dataclass(frozen=True)
+class _Code:
+    """What all row tiles of a panel share: it starts at `column`, its vectors have `widths`, and
+    its `weights` have `pitch` elements from one k to the next."""
 
     tile: Tile
-    registers: list[list[Register]]
-    vectors: list[tuple[int, int, int]]
+    column: Expr
+    widths: tuple[int, ...]
+    segments: Sequence[Segment]
+    weights: View
     pitch: int
+    bias: View | None
+    sink: Sink
+    stage: View | None
+    ahead: _Ahead | None
 
-    def add(self, e: Emitter, row: int, vector: int, value: Expr) -> None:
-        """Add to one accumulator."""
-        total = self.registers[row][vector]
-        e.set(total, e.get(total) + value)
+    @property
+    def vectors(self) -> list[tuple[int, int, int]]:
+        """The (index, first column, lanes) of each vector of a row."""
+        return [(v, sum(self.widths[:v]), lanes) for v, lanes in enumerate(self.widths)]
 
 
-def _tile(
-    e: Emitter,
-    tile: Tile,
-    row: Expr,
-    count: int,
-    column: Expr,
-    widths: tuple[int, ...],
-    segments: Sequence[Segment],
-    weights: View,
-    pitch: int,
-    bias: View | None,
-    sink: Sink,
-    stage: View | None,
-) -> None:
-    """One register tile: `count` rows from `row`, vectors of `widths` columns from `column`,
-    where `weights` starts; it has `pitch` elements from one k to the next."""
-    vectors = [(v, sum(widths[:v]), lanes) for v, lanes in enumerate(widths)]
+Sums = list[list[Register]]
+"""The accumulators of a tile, by row and vector."""
+
+
+def _tile(e: Emitter, code: _Code, row: Expr, count: int) -> None:
+    """One register tile: `count` rows from `row`."""
+    vectors, column = code.vectors, code.column
     initial = [
-        float32(0.0, lanes) if bias is None else e.let(e.load(bias, column + start, lanes))
+        float32(0.0, lanes)
+        if code.bias is None
+        else e.let(e.load(code.bias, column + start, lanes))
         for _, start, lanes in vectors
     ]
-    registers = [
-        [e.register(lanes, value=initial[v]) for v, _, lanes in vectors] for _ in range(count)
-    ]
-    sums = _Sums(tile, registers, vectors, pitch)
-    done = 0
-    for segment in segments:
-        _runs(e, sums, segment.a.at(row * segment.stride), segment, weights.at(done * pitch))
+    sums = [[e.register(lanes, value=initial[v]) for v, _, lanes in vectors] for _ in range(count)]
+    done, steps = 0, 0
+    for segment in code.segments:
+        a = segment.a.at(row * segment.stride)
+        ahead = None if code.ahead is None else code.ahead.at(steps)
+        _runs(e, code, sums, a, segment, code.weights.at(done * code.pitch), ahead)
         done += segment.total
-    if stage is None:
+        steps += segment.total // segment.depth * (segment.depth // code.tile.unroll)
+    if code.stage is None:
         for r in range(count):
             for v, start, lanes in vectors:
-                sink(e, row + r, column + start, lanes, e.get(registers[r][v]))
+                code.sink(e, row + r, column + start, lanes, e.get(sums[r][v]))
         return
-    width = sum(widths)
+    width = sum(code.widths)
     for r in range(count):
         for v, start, lanes in vectors:
-            e.store(stage, r * width + start, e.get(registers[r][v]), lanes)
+            e.store(code.stage, r * width + start, e.get(sums[r][v]), lanes)
     with e.loop(count, "staged") as r:
         for _, start, lanes in vectors:
-            sink(e, row + r, column + start, lanes, e.load(stage, r * width + start, lanes))
+            value = e.load(code.stage, r * width + start, lanes)
+            code.sink(e, row + r, column + start, lanes, value)
 
 
-def _runs(e: Emitter, sums: _Sums, a: View, segment: Segment, weights: View) -> None:
+def _runs(
+    e: Emitter,
+    code: _Code,
+    sums: Sums,
+    a: View,
+    segment: Segment,
+    weights: View,
+    ahead: _Ahead | None,
+) -> None:
     """All runs of `segment`, the repeats as loops around one run's code."""
     if not segment.repeats:
-        _accumulate(e, sums, a, segment, weights)
+        _accumulate(e, code, sums, a, segment, weights, ahead)
         return
     (count, step), inner = segment.repeats[0], segment.repeats[1:]
     rest = replace(segment, repeats=inner)
+    steps = rest.total // rest.depth * (rest.depth // code.tile.unroll)
     with e.loop(count, "run") as run:
-        moved = weights.at(run * (rest.total * sums.pitch))
-        _runs(e, sums, a.at(run * step), rest, moved)
+        moved = weights.at(run * (rest.total * code.pitch))
+        further = None if ahead is None else ahead.at(run * steps)
+        _runs(e, code, sums, a.at(run * step), rest, moved, further)
 
 
-def _accumulate(e: Emitter, sums: _Sums, a: View, segment: Segment, weights: View) -> None:
+def _accumulate(
+    e: Emitter,
+    code: _Code,
+    sums: Sums,
+    a: View,
+    segment: Segment,
+    weights: View,
+    ahead: _Ahead | None,
+) -> None:
     """``sums += A[:, segment] @ weights[segment]``."""
-    tile, pitch, rows = sums.tile, sums.pitch, range(len(sums.registers))
+    tile, pitch, rows = code.tile, code.pitch, range(len(sums))
+
+    def add(row: int, vector: int, value: Expr) -> None:
+        total = sums[row][vector]
+        e.set(total, e.get(total) + value)
 
     def broadcast_step(k: Expr) -> None:
-        w = [e.let(e.load(weights, k * pitch + start, lanes)) for _, start, lanes in sums.vectors]
+        w = [e.let(e.load(weights, k * pitch + start, lanes)) for _, start, lanes in code.vectors]
         for r in rows:
             x = e.let(e.load(a, r * segment.stride + k))
-            for v, _, lanes in sums.vectors:
-                sums.add(e, r, v, splat(x, lanes) * w[v])
+            for v, _, lanes in code.vectors:
+                add(r, v, splat(x, lanes) * w[v])
 
     def lane_steps(k: Expr, steps: int) -> None:
         x = [e.let(e.load(a, r * segment.stride + k, steps)) for r in rows]
         for step in range(steps):
-            for v, start, lanes in sums.vectors:
+            for v, start, lanes in code.vectors:
                 w = e.let(e.load(weights, (k + step) * pitch + start, lanes))
                 for r in rows:
                     element = lane(x[r], step) if steps > 1 else x[r]
-                    sums.add(e, r, v, splat(element, lanes) * w)
+                    add(r, v, splat(element, lanes) * w)
 
     def steps(k: Expr, count: int) -> None:
         if not tile.lane_a:
@@ -219,6 +287,9 @@ def _accumulate(e: Emitter, sums: _Sums, a: View, segment: Segment, weights: Vie
     unroll = min(tile.unroll, segment.depth)
     whole = segment.depth // unroll
     with e.loop(whole, "k") as k:
+        if ahead is not None and unroll == tile.unroll:
+            for line in range(0, ahead.step, _LINE):
+                e.prefetch(ahead.view, k * ahead.step + line)
         steps(k * unroll, unroll)
     if segment.depth % unroll:
         steps(int32(whole * unroll), segment.depth % unroll)
