@@ -29,6 +29,7 @@ ROOMS = (
     "models",
     "targets",
     "tvm_api",
+    "steps",
     "errors",
 )
 HEIGHT = {room: -floor for floor, room in enumerate(ROOMS)}

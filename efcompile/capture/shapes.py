@@ -1,6 +1,6 @@
 """Shapes of every node, recomputed on meta tensors."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import torch
@@ -12,13 +12,22 @@ from torch.utils import _pytree as pytree
 from efcompile.errors import CaptureError
 
 
-def propagate(graph_module: GraphModule, example_inputs: Sequence[Tensor]) -> None:
+Known = dict[Hashable, Any]
+"""Values of calls by what they were called with; see `propagate`."""
+
+
+def propagate(
+    graph_module: GraphModule, example_inputs: Sequence[Tensor], known: Known | None = None
+) -> None:
     """Set ``meta["val"]`` of every node to a meta tensor of its shape and dtype.
 
     `example_inputs` are the placeholders' values (only their shape and dtype matter). Other
-    metadata, the source modules among it, stays. Raises `CaptureError` naming the first node
-    whose operands do not fit together.
+    metadata, the source modules among it, stays. With `known`, equal calls are worked out once:
+    who goes through many versions of one graph passes the same dictionary every time.
+
+    Raises `CaptureError` naming the first node whose operands do not fit together.
     """
+    known = {} if known is None else known
     waiting = list(example_inputs)
     for node in graph_module.graph.nodes:
         if node.op == "placeholder":
@@ -27,7 +36,10 @@ def propagate(graph_module: GraphModule, example_inputs: Sequence[Tensor]) -> No
             node.meta["val"] = as_meta(getattr(graph_module, str(node.target)))
         elif node.op == "call_function":
             try:
-                node.meta["val"] = evaluate(node.target, node.args, node.kwargs)
+                key = _call(node)
+                if key not in known:
+                    known[key] = evaluate(node.target, node.args, node.kwargs)
+                node.meta["val"] = known[key]
             except (RuntimeError, TypeError, ValueError, IndexError) as error:
                 where = ", ".join(node.meta.get("custom", {}).get("source", ())) or "(model)"
                 raise CaptureError(
@@ -47,6 +59,27 @@ def evaluate(target: Any, args: Sequence[Any], kwargs: dict[str, Any] | None = N
 def as_meta(value: Tensor) -> Tensor:
     """A contiguous meta tensor of `value`'s shape and dtype."""
     return torch.empty(value.shape, dtype=value.dtype, device="meta")
+
+
+def _call(node: Node) -> Hashable:
+    """What decides the shape and dtype of a call: its target, with operands for their own.
+
+    The text tells 1 from 1.0 and True, which compare equal and give results of other dtypes.
+    """
+    described = map_arg((node.args, node.kwargs), _described)
+    return node.target, repr(described)
+
+
+class _Shape(str):
+    """The text that stands for an operand; unlike a string argument it shows no quotes."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def _described(node: Node) -> Any:
+    shapes = pytree.tree_map_only(Tensor, lambda t: (tuple(t.shape), t.dtype), node.meta["val"])
+    return _Shape(f"<{shapes}>")
 
 
 def _value(node: Node) -> Any:

@@ -9,9 +9,11 @@ from torch import Tensor
 from torch.fx import GraphModule
 
 from efcompile.capture import propagate
+from efcompile.capture.shapes import Known
 from efcompile.errors import CaptureError, EfcompileError, PassVerificationError
 from efcompile.passes.base import Outcome, Pass
 from efcompile.passes.graph_copy import calls, copy_graph
+from efcompile.passes.probing import Probes, probes_of, probing
 from efcompile.passes.verification import (
     Difference,
     Outputs,
@@ -19,8 +21,8 @@ from efcompile.passes.verification import (
     difference,
     first_difference,
     rounding,
-    run_graph,
 )
+from efcompile.steps import step as timed_step
 
 TOLERANCE = 2e-5
 """max|y - ref| / max|ref| that rounding may cause in one exact pass over a whole model."""
@@ -71,9 +73,20 @@ def run_pipeline(
     Raises `PassVerificationError` naming the pass, and the first node that differs, if an exact
     pass changes the numbers by more than rounding does, or any pass leaves an ill-formed graph.
     """
-    current = graph_module
-    probes = _probes(example_inputs) if verify else []
-    reference = [run_graph(current, inputs) for inputs in probes]
+    with probing(probes_of(example_inputs) if verify else []) as probes:
+        return _run_passes(graph_module, example_inputs, passes, hook, probes)
+
+
+def _run_passes(
+    current: GraphModule,
+    example_inputs: Sequence[Tensor],
+    passes: Iterable[Pass],
+    hook: Callable[[Stage], None] | None,
+    probes: Probes,
+) -> list[Stage]:
+    with timed_step("verification"):
+        reference = probes.run(current)
+    known: Known = {}
     stages: list[Stage] = []
     for step in passes:
         start = time.perf_counter()
@@ -86,13 +99,14 @@ def run_pipeline(
             _check_unchanged(current, result, step.name)
         else:
             check_form(result, step.name)
-            _propagate(result, example_inputs, step.name)
-            outputs = [_run(result, inputs, step.name) for inputs in probes]
-            for inputs, got, wanted in zip(probes, outputs, reference, strict=True):
-                found = difference(got, wanted)
-                if not approximate and not found.relative <= TOLERANCE:
-                    _judge(step.name, current, result, inputs, found)
-                worst = max(worst, found, key=lambda d: d.relative)
+            _propagate(result, example_inputs, step.name, known)
+            with timed_step("verification"):
+                outputs = _run(result, probes, step.name)
+                for inputs, got, wanted in zip(probes.inputs, outputs, reference, strict=True):
+                    found = difference(got, wanted)
+                    if not approximate and not found.relative <= TOLERANCE:
+                        _judge(step.name, current, result, inputs, found)
+                    worst = max(worst, found, key=lambda d: d.relative)
             reference = outputs
         record = Record(
             nodes_before=calls(current),
@@ -137,23 +151,18 @@ def _judge(
         )
 
 
-def _probes(example_inputs: Sequence[Tensor]) -> list[Sequence[Tensor]]:
-    """The example, and random inputs of the same shapes."""
-    generator = torch.Generator().manual_seed(1)
-    fresh = [torch.randn(x.shape, generator=generator).to(x.dtype) for x in example_inputs]
-    return [example_inputs, fresh]
-
-
-def _run(graph_module: GraphModule, inputs: Sequence[Tensor], name: str) -> Outputs:
+def _run(graph_module: GraphModule, probes: Probes, name: str) -> list[Outputs]:
     try:
-        return run_graph(graph_module, inputs)
+        return probes.run(graph_module)
     except Exception as error:
         raise PassVerificationError(f"the graph after pass {name} fails: {error}") from error
 
 
-def _propagate(graph_module: GraphModule, inputs: Sequence[Tensor], name: str) -> None:
+def _propagate(
+    graph_module: GraphModule, inputs: Sequence[Tensor], name: str, known: Known
+) -> None:
     try:
-        propagate(graph_module, inputs)
+        propagate(graph_module, inputs, known)
     except CaptureError as error:
         raise PassVerificationError(
             f"pass {name} left operands that do not fit: {error}"

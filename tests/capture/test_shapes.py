@@ -1,11 +1,13 @@
 """Shapes of every node."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 from torch.fx import Node
 
-from efcompile.capture import capture, propagate
+from efcompile.capture import capture, propagate, shapes
 from efcompile.capture.shapes import as_meta, evaluate
 from efcompile.errors import CaptureError
 
@@ -40,3 +42,38 @@ def test_results_count_as_contiguous() -> None:
     moved = evaluate(torch.ops.aten.permute.default, (node, [1, 0]))
     assert moved.shape == (3, 2) and moved.is_contiguous() and moved.is_meta
     assert as_meta(torch.ones(3, 2).T).stride() == (3, 1)
+
+
+def test_equal_calls_are_worked_out_once_and_only_equal_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 5))
+    x = torch.randn(2, 4)
+    graph_module = capture(model, x).graph_module
+    worked_out = []
+    plain = shapes.evaluate
+
+    def counted(target: Any, *rest: Any) -> Any:
+        worked_out.append(target)
+        return plain(target, *rest)
+
+    monkeypatch.setattr(shapes, "evaluate", counted)
+    known: shapes.Known = {}
+    for _ in range(2):
+        propagate(graph_module, (x,), known)
+    assert len(worked_out) == 3, "two sizes of linear, one relu"
+    assert [tuple(n.meta["val"].shape) for n in _calls(graph_module)] == [(2, 4)] * 4 + [(2, 5)]
+    propagate(graph_module, (torch.randn(3, 4),), known)
+    assert [n.meta["val"].shape[0] for n in _calls(graph_module)] == [3] * 5
+
+
+def test_numbers_that_compare_equal_are_different_calls() -> None:
+    graph = torch.fx.Graph()
+    x = graph.placeholder("x")
+    whole = graph.call_function(torch.ops.aten.full.default, ([2], 1))
+    real = graph.call_function(torch.ops.aten.full.default, ([2], 1.0))
+    graph.output((x, whole, real))
+    graph_module = torch.fx.GraphModule(nn.Module(), graph)
+    propagate(graph_module, (torch.ones(2),), {})
+    assert whole.meta["val"].dtype == torch.int64
+    assert real.meta["val"].dtype == torch.float32
