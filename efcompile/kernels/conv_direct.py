@@ -72,13 +72,14 @@ def _copied_floats(shape: ConvShape, rows: int) -> int:
 
 
 def _tile(shape: ConvShape, target: Target) -> Tile:
-    """The product's tile; for windows that overlap along channels-first rows not of all 32
-    registers: a pixel's elements are its neighbour's too, and LLVM keeps them between the two,
-    so a full tile's sums would go to the stack and back."""
-    overlap = shape.nchw and shape.stride[1] < shape.kernel[1]
-    if overlap and target.arch == "x86_64":
-        target = replace(target, registers=min(target.registers, 20))
-    return choose_tile(shape.out_width, shape.filters // shape.groups, target)
+    """The product's tile: of no more than 16 sums where windows overlap along channels-first
+    rows on x86.  A pixel's elements there are its neighbour's too, and LLVM keeps them between
+    the two; with all 32 registers taken, sums would go to the stack and back."""
+    columns = shape.filters // shape.groups
+    if shape.nchw and shape.stride[1] < shape.kernel[1] and target.arch == "x86_64":
+        operands = 1 + min(2, -(-columns // target.lanes))
+        target = replace(target, registers=min(target.registers, 16 + operands))
+    return choose_tile(shape.out_width, columns, target)
 
 
 def default_knobs(shape: ConvShape, target: Target) -> Knobs:
