@@ -183,6 +183,7 @@ def _fill_ring(e: Emitter, step: _Step, fresh: Expr, ring: View, stage: View) ->
         operands.bias1,
         sink,
         None if shape.act1 in CHEAP else stage,
+        min(knobs.rows * axis.stride, axis.size),
     )
 
 
@@ -241,6 +242,7 @@ def _project(e: Emitter, step: _Step, middle: View) -> None:
         operands.bias2,
         sink,
         None,
+        knobs.rows if width == shape.across.out else 1,
     )
 
 
