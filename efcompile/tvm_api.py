@@ -4,7 +4,9 @@ Importing it does not import TVM; the first call that needs TVM does, after it h
 that the installed pair is the one this release was made for.
 """
 
+import hashlib
 import importlib
+import json
 import tempfile
 from collections.abc import Sequence
 from functools import cache
@@ -135,6 +137,25 @@ def build_object(functions: Sequence[Any], target: "Target") -> bytes:
         path = Path(folder) / "kernels.o"
         built.write_to_file(str(path), "o")
         return path.read_bytes()
+
+
+def serialise(function: Any) -> str:
+    """All of a PrimFunc as text: equal for equal functions, in any process."""
+    return str(_tvm().ir.save_json(function))
+
+
+def object_recipe(target: "Target") -> str:
+    """What decides the bytes that `build_object` makes, besides the functions, as text."""
+    from tvm.target import codegen
+
+    recipe = {
+        "versions": installed_versions(),
+        "llvm": codegen.llvm_version_major(),
+        "target": tvm_target(target),
+        # The passes and options are those this file names.
+        "source": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
+    }
+    return json.dumps(recipe, sort_keys=True)
 
 
 def fused_relax(program: Any) -> Any:

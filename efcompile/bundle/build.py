@@ -1,6 +1,8 @@
 """A program's files, built in a scratch folder: sources, objects, libraries, weights."""
 
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -8,13 +10,15 @@ from typing import Literal
 from efcompile import tvm_api
 from efcompile.bundle.android import link_android
 from efcompile.bundle.cpu_features import required_features
-from efcompile.bundle.names import identifier, kernel_symbol
-from efcompile.bundle.objects import HALF_HELPERS, privatise
+from efcompile.bundle.kernel_objects import compile_kernels
+from efcompile.bundle.names import identifier
+from efcompile.bundle.object_cache import user_cache
 from efcompile.bundle.render import NATIVE, write_sources
 from efcompile.bundle.toolchain import Toolchain, object_toolchain, static_toolchain
 from efcompile.bundle.weights import build_id, constant_bytes, weights_file
 from efcompile.errors import BundleError
 from efcompile.lowering.program import Program
+from efcompile.steps import step
 from efcompile.targets.target import Target
 
 Part = Literal["shared", "archive", "objects", "bench"]
@@ -54,65 +58,71 @@ def build(program: Program, folder: Path, parts: Collection[Part] | None = None)
             )
     model = identifier(program.name)
     features = required_features(target, tvm_api.enabled_features(target))
-    code = compile_kernels(program)
+    with step("kernels"):
+        code = compile_kernels(program, user_cache())
     constants = constant_bytes(program)
-    build = build_id(program, code, constants)
+    build = build_id(program, b"".join(code.values()), constants)
     write_sources(program, build, len(constants), features, folder)
-    kernels = folder / f"{model}_kernels.o"
-    kernels.write_bytes(code)
+    kernels = [folder / f"{symbol}.o" for symbol in code]
+    for path, data in zip(kernels, code.values(), strict=True):
+        path.write_bytes(data)
     weights = folder / "weights.bin"
     weights.write_bytes(weights_file(constants, build))
     files = {f"{model}.h": folder / f"{model}.h", "weights.bin": weights}
-    if set(wanted) - {"bench"}:
-        files |= _libraries(target, model, kernels, folder, wanted)
-    if "bench" in wanted:
-        files["bench"] = _bench(target, kernels, folder)
+    with step("link"):
+        files |= _link(target, model, kernels, folder, wanted)
     return Built(files, build, tuple(feature.name for feature in features))
 
 
-def compile_kernels(program: Program) -> bytes:
-    """One object with every kernel under its final, hidden symbol."""
-    model = identifier(program.name)
-    functions = [
-        kernel.func.with_attr("global_symbol", kernel_symbol(model, kernel.symbol))
-        for kernel in program.kernels.values()
-    ]
-    renamed = {helper: kernel_symbol(model, helper) for helper in HALF_HELPERS}
-    return privatise(tvm_api.build_object(functions, program.target), renamed)
-
-
-def _libraries(
-    target: Target, model: str, kernels: Path, folder: Path, parts: Collection[Part]
+def _link(
+    target: Target, model: str, kernels: Sequence[Path], folder: Path, parts: Collection[Part]
 ) -> dict[str, Path]:
-    toolchain = object_toolchain(target)
-    driver = _compile(toolchain, "ef_driver", folder, folder / f"{model}_driver.o")
-    pool = _compile(toolchain, "ef_pool", folder, folder / "ef_pool.o")
-    objects = [driver, kernels, pool]
+    jobs: list[tuple[Toolchain, str]] = []
+    library = object_toolchain(target)
+    if set(parts) - {"bench"}:
+        jobs += [(library, name) for name in ("ef_driver", "ef_pool")]
+    if "shared" in parts:
+        jobs.append((library, "ef_ffi"))
+    if "bench" in parts:
+        static = static_toolchain(target)
+        jobs += [(static, name) for name in ("ef_bench", "ef_driver", "ef_pool")]
+    compiled = _compile_sources(dict.fromkeys(jobs), model, folder)
+
     files: dict[str, Path] = {}
+    if set(parts) - {"bench"}:
+        objects = [compiled[library, "ef_driver"], *kernels, compiled[library, "ef_pool"]]
     if "objects" in parts:
         files |= {path.name: path for path in objects}
     if "archive" in parts:
-        archive = toolchain.archive(objects, folder / f"lib{model}.a")
+        archive = library.archive(objects, folder / f"lib{model}.a")
         files[archive.name] = archive
     if "shared" in parts:
-        ffi = _compile(toolchain, "ef_ffi", folder, folder / "ef_ffi.o")
-        library = folder / f"lib{model}.so"
+        output = folder / f"lib{model}.so"
+        linked = [*objects, compiled[library, "ef_ffi"]]
         if target.os == "android":
-            link_android(toolchain, [*objects, ffi], library, folder)
+            link_android(library, linked, output, folder)
         else:
-            toolchain.link_shared([*objects, ffi], library)
-        files[library.name] = library
+            library.link_shared(linked, output)
+        files[output.name] = output
+    if "bench" in parts:
+        driver = [compiled[static, name] for name in ("ef_bench", "ef_driver", "ef_pool")]
+        files["bench"] = static.link_static([*driver, *kernels], folder / "bench")
     return files
 
 
-def _bench(target: Target, kernels: Path, folder: Path) -> Path:
-    toolchain = static_toolchain(target)
-    objects = [
-        _compile(toolchain, name, folder, folder / f"{name}.static.o")
-        for name in ("ef_bench", "ef_driver", "ef_pool")
-    ]
-    return toolchain.link_static([*objects, kernels], folder / "bench")
+def _compile_sources(
+    jobs: Iterable[tuple[Toolchain, str]], model: str, folder: Path
+) -> dict[tuple[Toolchain, str], Path]:
+    """Each C source by each toolchain that needs it, side by side."""
 
+    def compile_source(job: tuple[Toolchain, str]) -> Path:
+        toolchain, source = job
+        made = folder / f"objects{toolchains.index(toolchain)}"
+        made.mkdir(exist_ok=True)
+        name = f"{model}_driver" if source == "ef_driver" else source
+        return toolchain.compile(NATIVE / f"{source}.c", made / f"{name}.o", [folder, NATIVE])
 
-def _compile(toolchain: Toolchain, source: str, folder: Path, output: Path) -> Path:
-    return toolchain.compile(NATIVE / f"{source}.c", output, [folder, NATIVE])
+    wanted = list(jobs)
+    toolchains = list(dict.fromkeys(toolchain for toolchain, _ in wanted))
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        return dict(zip(wanted, pool.map(compile_source, wanted), strict=True))

@@ -24,6 +24,8 @@ _ZIG = (sys.executable, "-m", "ziglang")
 _C_FLAGS = ("-std=gnu11", "-O2", "-fPIC", "-Wall", "-Wextra", "-fno-stack-protector")
 # Fortified or outlined helpers would be symbols outside libc, libm and threads.
 _C_FLAGS_ALWAYS = (*_C_FLAGS, "-U_FORTIFY_SOURCE")
+# Every kernel's object brings TVM's half-float helpers, in a section that is rarely used.
+_LINK_FLAGS = ("-Wl,-S", "-Wl,--gc-sections")
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,14 @@ class Toolchain:
         ),
     ) -> Path:
         """Link a shared library named after `output`; an undefined symbol is an error."""
-        options = [f"-Wl,-soname,{output.name}", "-Wl,-z,defs", "-Wl,-S", "-Wl,--as-needed"]
+        options = [f"-Wl,-soname,{output.name}", "-Wl,-z,defs", *_LINK_FLAGS, "-Wl,--as-needed"]
         run([*self.compiler, "-shared", "-o", output, *options, *objects, *extra])
         return output
 
     def link_static(self, objects: Sequence[Path], output: Path) -> Path:
         """Link an executable that needs nothing of the system it runs on."""
-        run([*self.compiler, "-static", "-o", output, "-Wl,-S", *objects, "-lm", "-lpthread"])
+        options = ["-static", *_LINK_FLAGS]
+        run([*self.compiler, *options, "-o", output, *objects, "-lm", "-lpthread"])
         return output
 
 

@@ -11,7 +11,6 @@ from torch.utils import _pytree as pytree
 
 from efcompile.errors import CaptureError
 
-
 Known = dict[Hashable, Any]
 """Values of calls by what they were called with; see `propagate`."""
 

@@ -70,7 +70,8 @@ def test_iphone_archive_shows_only_its_interface(iphone_bundle: Bundle) -> None:
 
 def test_iphone_objects_are_arm64_for_ios(iphone_bundle: Bundle) -> None:
     objects = [name for name in iphone_bundle.manifest.files if name.endswith(".o")]
-    assert sorted(objects) == ["ef_pool.o", "tiny_driver.o", "tiny_kernels.o"]
+    kernels = ["tiny_k_mirror.o", "tiny_k_multiply.o"]
+    assert sorted(objects) == ["ef_pool.o", "tiny_driver.o", *kernels]
     for name in objects:
         headers = tool("llvm-objdump", "--macho", "--private-headers", iphone_bundle.file(name))
         assert "ARM64" in headers
@@ -96,6 +97,12 @@ def test_mach_o_with_its_private_symbols_links(tmp_path: Path) -> None:
     exported = {s.name for s in macho_symbols(linked) if s.defined and s.visibility == "external"}
     assert {f"_{name}" for name in EXPORTED} <= exported
     assert not any("_k_" in name for name in exported)
+
+
+def test_unused_half_float_helpers_are_not_linked(host_bundle: Bundle) -> None:
+    symbols = tool("nm", "--defined-only", host_bundle.file("bench"))
+    assert "tiny_k_multiply" in symbols
+    assert "hfsf2" not in symbols
 
 
 def test_only_the_parts_asked_for_are_made(tmp_path: Path) -> None:

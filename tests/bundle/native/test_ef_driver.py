@@ -230,7 +230,7 @@ def test_two_models_side_by_side_under(
         compile_c([NATIVE / "ef_driver.c"], tmp_path / f"{name}.o", "-c", f"-I{folder}", *flags)
         for name, folder in models.items()
     ]
-    kernels = [folder / f"{name}_kernels.o" for name, folder in models.items()]
+    kernels = [path for folder in models.values() for path in sorted(folder.glob("*_k_*.o"))]
     sources = [HERE / "two_models.c", NATIVE / "ef_pool.c"]
     headers = [f"-I{folder}" for folder in models.values()]
     inputs = [*sources, *drivers, *kernels]
