@@ -45,20 +45,23 @@ def hardswish(e: Emitter, x: Expr, lanes: int) -> Expr:
 
 
 def gelu(e: Emitter, x: Expr, lanes: int) -> Expr:
-    """``x (1 + erf(x / sqrt 2)) / 2``: absolute error <= 1e-6.
+    """``x (1 + erf(x / sqrt 2)) / 2``: absolute error <= 2e-6.
 
-    With a = |x| it is ``x/2 + a/2 - g(a)``, g(a) = a erfc(a / sqrt 2) / 2: a bump that is
-    nothing beyond 5, so g is u q(u) with u = min(a, 5.0625), q a polynomial about 2.75.
-    The halves keep infinity exact (and minus infinity NaN, as in eager: infinity times 0).
+    With a = |x| it is ``x/2 + a/2 - a erfc(a / sqrt 2) / 2``.  The eighth root of erfc / 2 is so
+    smooth that degree 5 does, and an eighth power is three multiplications; beyond 5 nothing is
+    left of it.  (The halves keep infinity exact, and minus infinity NaN, as in eager: infinity
+    times 0.)
     """
     bits = e.let(reinterpret(x, "int32", lanes) & integers(0x7FFFFFFF, lanes))
     a = e.let(reinterpret(bits, "float32", lanes))
     # Bits of non-negative floats order as the floats do; one instruction on NEON too.
     cut = integers(_GELU_CUT_BITS, lanes)
     u = e.let(reinterpret(select(bits < cut, bits, cut), "float32", lanes))
-    q = horner(e, e.let(u - float32(_GELU_CENTRE, lanes)), _GELU, lanes)
+    power = horner(e, u, _GELU, lanes)
+    for _ in range(3):
+        power = e.let(power * power)
     half = float32(0.5, lanes)
-    return e.let(half * x + half * a) - u * q
+    return e.let(half * x + half * a) - u * power
 
 
 def sigmoid(e: Emitter, x: Expr, lanes: int) -> Expr:
@@ -112,13 +115,10 @@ def _one_plus_exp(e: Emitter, x: Expr, lanes: int) -> Expr:
 
 
 _TWICE = 2 * 0.7978845608028654
-_GELU_CUT_BITS = 0x40A20000  # 5.0625
-_GELU_CENTRE = 2.75
+_GELU_CUT_BITS = 0x40A00000  # 5.0
 _GELU = (
-    0.002979904878884554, -0.009094311855733395, 0.012501324526965618, -0.009941012598574162,
-    0.004759966861456633, -0.0011323817307129502, -0.0001247422187589109, 0.00018833490321412683,
-    -4.7075460315681994e-05, -5.720434728573309e-06, 4.717300271295244e-06,
-    -3.478177177385078e-07, -1.5280605225598265e-07, 2.120688513684854e-08,
+    0.9170035123825073, -0.09149123728275299, -0.031721342355012894,
+    -0.0011083275312557817, 0.0019396953284740448, -0.0001909509301185608,
 )  # fmt: skip
 _TANH_CUT = 7.90531110763549805
 _TANH_ABOVE = (
