@@ -1,46 +1,66 @@
-"""Whole models on this machine: ours beside its peers, interleaved in one run.
+"""Whole models on this machine: ours beside its peers, in turns in one run.
 
-    python benchmarks/compare.py --peers ort --threads 1
+    python benchmarks/compare.py --threads 1 --threads 2
 
-Every round runs each contestant once, so drift of a shared machine hits all alike; the
-figure is the median over rounds, the ratio the median of the rounds' ratios.
+Every contestant computes what eager does (checked, all outputs), in fp32, with the best
+settings for the given threads (see `benchmarks/peers`); `benchmarks/turns.py` says how they are
+timed.  A figure is the median over the rounds, a ratio the median of the rounds' ratios, and
+the best peer the one with the least median.  Times of different runs are not comparable.
 """
 
-import json
 import statistics
 import sys
-from importlib import metadata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, TypedDict
 
-import numpy as np
-import torch
 import typer
-from rich.console import Console
-from rich.table import Table
 
 # Python puts this file's folder on the path, not the one above it.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.case import Case, open_case
+from benchmarks.lineup import line_up
 from benchmarks.models import FIRST_LIST
-from benchmarks.peaks import fma_peak
-from benchmarks.peers import PEERS, Run, ours
-from efcompile.bundle.sample import TOLERANCE, relative_error
-from efcompile.devices.interleave import interleave
-from efcompile.models.input_size import default_input_size
-from efcompile.models.randomize import randomize
-from efcompile.models.zoo import resolve_model
+from benchmarks.output import console, table, write_json
+from benchmarks.peaks import copy_peak, fma_peak
+from benchmarks.peers.peer import Peer
+from benchmarks.peers.registry import OURS, PEERS, chosen
+from benchmarks.provenance import lines, provenance
+from benchmarks.turns import pause_for, ratio, take_turns
 
-_PACKAGES = ("onnxruntime",)
+
+class Figure(TypedDict):
+    """One model on so many threads: medians and quartiles in ms by contestant, the ratio of ours
+    to each peer, the best of them, and the reasons of those left out."""
+
+    model: str
+    threads: int
+    batch: int
+    input: list[int]
+    rounds: int
+    ms: dict[str, float]
+    quartiles: dict[str, tuple[float, float]]
+    ratios: dict[str, float]
+    best: str | None
+    refused: dict[str, str]
 
 
 def main(
     models: Annotated[
         list[str] | None, typer.Argument(help="Models; default: the first list")
     ] = None,
-    peers: Annotated[str, typer.Option(help="Comma-separated: " + ", ".join(PEERS))] = "ort",
-    threads: Annotated[int, typer.Option(min=1)] = 1,
-    rounds: Annotated[int, typer.Option(min=3, help="Rounds after one warm-up")] = 30,
+    peers: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated; default: the installed ones of " + ", ".join(PEERS)),
+    ] = None,
+    threads: Annotated[
+        list[int] | None, typer.Option(min=1, help="May be repeated; default: 1")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=5, help="Rounds after two for warming up")] = 30,
+    seconds: Annotated[
+        float, typer.Option(help="Stop a model's rounds (but five) after so long")
+    ] = 20.0,
     limit: Annotated[
         float | None, typer.Option(help="Exit 1 if any ratio of ours to the best peer is above")
     ] = None,
@@ -49,73 +69,87 @@ def main(
     ] = None,
 ) -> None:
     """Print ours, each peer, and the ratio of ours to the best of them."""
-    chosen = [name for name in peers.split(",") if name]
-    unknown = [name for name in chosen if name not in PEERS]
-    if unknown or not chosen:
-        raise typer.BadParameter(f"unknown peers {unknown}; choose from {', '.join(PEERS)}")
-    console = Console()
-    table = Table(title=f"median ms of {rounds} interleaved rounds, {threads} thread(s), batch 1")
-    table.add_column("model")
-    for name in ("ours", *chosen):
-        table.add_column(name, justify="right")
-    table.add_column("ours / best", justify="right")
+    try:
+        taking_part = chosen(peers)
+    except ValueError as problem:
+        raise typer.BadParameter(str(problem)) from problem
+    counts = threads or [1]
     figures = []
-    for model in models or FIRST_LIST:
-        figure = compare(model, chosen, threads, rounds)
-        figures.append(figure)
-        cells = [f"{figure['ms'][name]:.2f}" for name in ("ours", *chosen)]
-        table.add_row(model, *cells, f"{figure['ratio']:.2f}")
-        console.print(f"{model}: {figure['ratio']:.2f}", highlight=False)
-    console.print(table)
-    console.print(f"FMA peak of one core in this run: {fma_peak():.0f} GFLOP/s")
-    versions = {name: metadata.version(name) for name in ("torch", "apache-tvm", *_PACKAGES)}
-    console.print(", ".join(f"{name} {version}" for name, version in versions.items()))
-    if json_file is not None:
-        json_file.write_text(json.dumps({"versions": versions, "figures": figures}, indent=1))
-    slow = [figure["model"] for figure in figures if limit is not None and figure["ratio"] > limit]
+    for source in models or FIRST_LIST:
+        with open_case(source) as case:
+            for count in counts:
+                figure = compare(case, taking_part, count, rounds, seconds)
+                figures.append(figure)
+                console.print(_line(figure))
+    for count in counts:
+        console.print(_table([f for f in figures if f["threads"] == count], count, taking_part))
+    for figure in figures:
+        for name, reason in figure["refused"].items():
+            console.print(f"{figure['model']}: {name} {reason}", markup=False)
+    peaks = {"fma_gflops": fma_peak(), "copy_gbs": copy_peak()}
+    console.print(
+        f"one core in this run: {peaks['fma_gflops']:.0f} GFLOP/s multiply-add, "
+        f"{peaks['copy_gbs']:.0f} GB/s copying in memory (read plus written)"
+    )
+    where = provenance([OURS, *taking_part])
+    console.print("\n".join(lines(where)))
+    write_json(json_file, {"provenance": where, "peaks": peaks, "figures": figures})
+    slow = [f["model"] for f in figures if limit is not None and _best_ratio(f) > limit]
     if slow:
         console.print(f"above {limit}: {', '.join(slow)}")
         raise typer.Exit(1)
 
 
-class Figure(TypedDict):
-    """Medians in ms by contestant, and the median ratio of ours to the best peer."""
-
-    model: str
-    threads: int
-    ms: dict[str, float]
-    ratio: float
-
-
-def compare(source: str, peers: list[str], threads: int, rounds: int) -> Figure:
+def compare(case: Case, peers: Sequence[Peer], threads: int, rounds: int, seconds: float) -> Figure:
     """Time one model."""
-    model = randomize(resolve_model(source).eval(), seed=0)
-    x = torch.randn(1, 3, *_resolution(model), generator=torch.Generator().manual_seed(0))
-    contestants: dict[str, Run] = {"ours": ours(model, x, threads)}
-    contestants |= {name: PEERS[name](model, x, threads) for name in peers}
-    for name in peers:
-        check_agreement(contestants["ours"](), contestants[name](), f"{source}: {name}")
-    samples = interleave(contestants, rounds)
-    best = [min(samples[name][i] for name in peers) for i in range(rounds)]
-    ratio = statistics.median(o / b for o, b in zip(samples["ours"], best, strict=True))
+    lineup = line_up(case, OURS, peers, threads)
+    samples = take_turns(lineup.runs, rounds, seconds, pause_for(threads))
+    medians = {name: statistics.median(times) / 1e6 for name, times in samples.items()}
+    others = [name for name in samples if name != OURS.name]
     return {
-        "model": source,
+        "model": case.source,
         "threads": threads,
-        "ms": {name: statistics.median(values) / 1e6 for name, values in samples.items()},
-        "ratio": ratio,
+        "batch": len(case.x),
+        "input": list(case.x.shape),
+        "rounds": len(samples[OURS.name]),
+        "ms": medians,
+        "quartiles": {name: _quartiles(times) for name, times in samples.items()},
+        "ratios": {name: ratio(samples[OURS.name], samples[name]) for name in others},
+        "best": min(others, key=medians.__getitem__, default=None),
+        "refused": lineup.refused,
     }
 
 
-def check_agreement(mine: object, theirs: object, what: str) -> None:
-    """A comparison of speed means nothing unless both compute the same."""
-    error = relative_error([np.asarray(mine)], [np.asarray(theirs)])
-    if not error <= TOLERANCE:
-        raise SystemExit(f"{what} and ours differ by {error:.1e} of the output's scale")
+def _quartiles(times: Sequence[int]) -> tuple[float, float]:
+    lower, _, upper = statistics.quantiles(times, n=4, method="inclusive")
+    return lower / 1e6, upper / 1e6
 
 
-def _resolution(model: torch.nn.Module) -> tuple[int, int]:
-    size = default_input_size(model)
-    return (size[1], size[2]) if size else (224, 224)
+def _best_ratio(figure: Figure) -> float:
+    return figure["ratios"][figure["best"]] if figure["best"] else 0.0
+
+
+def _line(figure: Figure) -> str:
+    mine = f"{figure['model']}, {figure['threads']} thread(s): {figure['ms']['ours']:.2f} ms"
+    if figure["best"] is None:
+        return f"{mine}, no peer to compare with"
+    return f"{mine}, {_best_ratio(figure):.2f} of {figure['best']}"
+
+
+def _table(figures: Sequence[Figure], threads: int, peers: Sequence[Peer]) -> object:
+    names = [peer.name for peer in peers]
+    rows = []
+    for figure in figures:
+        cells = [
+            f"{figure['ms'][name]:.2f} ({figure['ratios'][name]:.2f})"
+            if name in figure["ms"]
+            else "-"
+            for name in names
+        ]
+        best = f"{_best_ratio(figure):.2f} ({figure['best']})" if figure["best"] else "-"
+        rows.append([figure["model"], f"{figure['ms']['ours']:.2f}", *cells, best])
+    title = f"{threads} thread(s), batch 1, fp32: median ms (ours / theirs)"
+    return table(title, ["model", "ours", *names, "ours / best"], rows)
 
 
 if __name__ == "__main__":

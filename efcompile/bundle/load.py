@@ -40,8 +40,7 @@ def load_bundle(path: Path) -> Bundle:
             f"({manifest.versions.get('efcompile', 'unknown')})"
         )
     for name, entry in manifest.files.items():
-        data = _read(path, name, "Write the bundle again.")
-        if len(data) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
+        if _digest(path, name) != (entry.bytes, entry.sha256):
             raise BundleError(
                 f"{path / name} is damaged: its checksum is not the manifest's. "
                 "Write the bundle again."
@@ -53,4 +52,18 @@ def _read(path: Path, name: str, advice: str) -> bytes:
     try:
         return (path / name).read_bytes()
     except OSError as error:
-        raise BundleError(f"cannot read {path / name}: {error.strerror}. {advice}") from error
+        raise _unreadable(path / name, error, advice) from error
+
+
+def _digest(path: Path, name: str) -> tuple[int, str]:
+    """A file's size and SHA-256, without holding it in memory: weights are large, and mapped."""
+    try:
+        with (path / name).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return file.tell(), digest
+    except OSError as error:
+        raise _unreadable(path / name, error, "Write the bundle again.") from error
+
+
+def _unreadable(path: Path, error: OSError, advice: str) -> BundleError:
+    return BundleError(f"cannot read {path}: {error.strerror}. {advice}")

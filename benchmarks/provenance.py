@@ -1,0 +1,51 @@
+"""Where figures come from: everything needed to say what they mean later."""
+
+import datetime
+import os
+import platform
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypedDict
+
+from benchmarks.peers.peer import Peer, version
+from efcompile.targets.resolve import resolve
+
+
+class Provenance(TypedDict):
+    """`isa` is what our code is compiled for (peers choose for themselves), `cores` those this
+    process may use, `date` UTC in ISO 8601."""
+
+    date: str
+    cpu: str
+    isa: str
+    cores: int
+    system: str
+    versions: dict[str, str]
+
+
+def provenance(contestants: Iterable[Peer]) -> Provenance:
+    """This machine, now, and the versions of what the contestants need."""
+    packages = ["efcompile", "torch", "numpy"]
+    packages += [package for peer in contestants for package in peer.packages]
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "cpu": cpu_name(Path("/proc/cpuinfo").read_text()),
+        "isa": resolve("host").cpu,
+        "cores": len(os.sched_getaffinity(0)),
+        "system": platform.platform(),
+        "versions": {name: version(name) or "not installed" for name in dict.fromkeys(packages)},
+    }
+
+
+def cpu_name(cpuinfo: str) -> str:
+    """The model in the text of ``/proc/cpuinfo``; on ARM, which has none, the part number."""
+    found = re.search(r"^(?:model name|CPU part)\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    return found[1].strip() if found else "unknown"
+
+
+def lines(where: Provenance) -> list[str]:
+    """The same for people."""
+    versions = ", ".join(f"{name} {number}" for name, number in where["versions"].items())
+    machine = f"{where['cpu']}, {where['cores']} core(s), our code for {where['isa']}"
+    return [f"{machine}, {where['date']}", versions]
