@@ -113,11 +113,13 @@ def timings(prepared: Prepared, threads: int, rounds: int) -> Times:
 
 
 def _machine_line(machine: Machine) -> str:
-    levels = ", ".join(f"{level.name} {level.gbs:.0f}" for level in machine.levels)
+    levels = ", ".join(
+        f"{level.name} {level.copy:.0f} ({level.read:.0f})" for level in machine.levels
+    )
     return (
         f"peaks of {machine.threads} core(s) in this run: FMA {machine.fma:.0f} GFLOP/s; per ns "
         f"{machine.add:.0f} additions, {machine.load:.0f} loads, {machine.store:.0f} stores; "
-        f"copy GB/s: {levels}"
+        f"GB/s of copying (reading): {levels}"
     )
 
 

@@ -4,32 +4,35 @@ import ctypes
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.peaks import copy_peak, fma_peak
 from efcompile.bundle.memory import zeroed
-from efcompile.kernels.emit import Emitter, View, float32
+from efcompile.kernels.emit import Emitter, Expr, View, float32
 from efcompile.targets.resolve import resolve
 from efcompile.targets.target import Target
 from efcompile.tvm_api import build_object
 
 _CHAINS = 12
-_VECTORS = 96
-"""Vectors of the array that is loaded and stored: fits every L1, 12 chains divide it."""
-_STEPS = 20_000
+_WORK = 2_000_000
+"""Vectors that one timed run handles, at least."""
+_L1_VECTORS = 96
+"""Vectors of an array that fits every L1."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """A copy of `bytes` (source and destination together) runs at `gbs` GB/s, read plus written;
-    it stays in the cache `name` (or goes to memory)."""
+    """A cache that holds `bytes`, or memory.  `copy` is GB/s of a copy in it, read plus written;
+    `read` is GB/s of reading alone."""
 
     name: str
     bytes: int
-    gbs: float
+    copy: float
+    read: float
 
 
 @dataclass(frozen=True)
@@ -55,50 +58,74 @@ class Machine:
 
 
 def measure(threads: int) -> Machine:
-    """Measure one core (about two seconds) and describe `threads` of them."""
+    """Measure one core (about four seconds) and describe `threads` of them."""
     target = resolve("host")
-    add, load, store = (_rate(target, emit) for emit in (_adds, _loads, _stores))
-    caches = (("L2", target.l2_bytes), ("L3", target.llc_bytes))
-    # Half of a cache: the rest is left to what else runs.
+    add, load, store = (_rate(target, emit, _L1_VECTORS) for emit in (_adds, _loads, _stores))
+    fma = fma_peak()
     levels = [
-        Level(name, size, threads * copy_peak(size / 4 / 2**20))
-        for name, size in caches
-        if size > 0
+        _level(target, name, size, threads)
+        for name, size in (("L2", target.l2_bytes), ("L3", target.llc_bytes))
     ]
-    memory = Level("memory", 1 << 62, threads * copy_peak())
-    fma = threads * fma_peak()
-    rates = (threads * rate for rate in (add, load, store))
-    return Machine(threads, target.lanes, fma, *rates, (*levels, memory))
+    beyond = max(256 << 20, 4 * target.llc_bytes)
+    read = threads * _reading(target, beyond)
+    levels.append(Level("memory", 1 << 62, threads * copy_peak(), read))
+    return Machine(
+        threads=threads,
+        lanes=target.lanes,
+        # Clocks move: the better of two looks, one at either end.
+        fma=threads * max(fma, fma_peak()),
+        add=threads * add,
+        load=threads * load,
+        store=threads * store,
+        levels=tuple(levels),
+    )
 
 
-_Body = Callable[[Emitter, View, int], None]
+def _level(target: Target, name: str, size: int, threads: int) -> Level:
+    # Half of a cache: the rest is left to what else runs.
+    copy = copy_peak(size / 4 / 2**20)
+    return Level(name, size, threads * copy, threads * _reading(target, size // 2))
 
 
-def _adds(e: Emitter, data: View, lanes: int) -> None:
+def _reading(target: Target, size: int) -> float:
+    return 4 * _rate(target, _loads, size // (target.vector_bits // 8), repeats=10)
+
+
+_Body = Callable[[Emitter, View, int, int], None]
+
+
+def _adds(e: Emitter, data: View, lanes: int, vectors: int) -> None:
     term = e.let(e.load(data, 0, lanes))
     chains = _chains(e, data, lanes)
-    with e.loop(_STEPS, "step"), e.loop(_VECTORS // _CHAINS, "i"):
+    with _places(e, lanes, vectors):
         for chain in chains:
             e.set(chain, e.get(chain) + term)
     _sum(e, data, lanes, chains)
 
 
-def _loads(e: Emitter, data: View, lanes: int) -> None:
+def _loads(e: Emitter, data: View, lanes: int, vectors: int) -> None:
     chains = _chains(e, data, lanes)
-    with e.loop(_STEPS, "step"), e.loop(_VECTORS // _CHAINS, "i") as i:
+    with _places(e, lanes, vectors) as place:
         for c, chain in enumerate(chains):
-            e.set(chain, e.get(chain) + e.load(data, (i * _CHAINS + c) * lanes, lanes))
+            e.set(chain, e.get(chain) + e.load(data, place + c * lanes, lanes))
     _sum(e, data, lanes, chains)
 
 
-def _stores(e: Emitter, data: View, lanes: int) -> None:
-    value = e.register(lanes, value=e.load(data, 0, lanes))
-    with e.loop(_STEPS, "step") as step:
-        # Places that move: else LLVM would keep them in registers and store them once.
+def _stores(e: Emitter, data: View, lanes: int, vectors: int) -> None:
+    value = e.let(e.load(data, 0, lanes))
+    with _places(e, lanes, vectors) as place:
+        for c in range(_CHAINS):
+            e.store(data, place + c * lanes, value, lanes)
+
+
+@contextmanager
+def _places(e: Emitter, lanes: int, vectors: int) -> Iterator[Expr]:
+    """Where each group of `_CHAINS` vectors starts.  Every step begins elsewhere: else LLVM
+    would hold the array in registers and on the stack, and touch it once."""
+    with e.loop(_steps(vectors), "step") as step:
         start = e.let(step % _CHAINS)
-        with e.loop(_VECTORS // _CHAINS, "i") as i:
-            for c in range(_CHAINS):
-                e.store(data, (start + i * _CHAINS + c) * lanes, e.get(value), lanes)
+        with e.loop(vectors // _CHAINS, "i") as i:
+            yield e.let((start + i * _CHAINS) * lanes)
 
 
 def _chains(e: Emitter, data: View, lanes: int) -> list[Any]:
@@ -112,21 +139,26 @@ def _sum(e: Emitter, data: View, lanes: int, chains: list[Any]) -> None:
     e.store(data, 0, total, lanes)
 
 
-def _rate(target: Target, body: _Body, repeats: int = 60) -> float:
-    """Elements per nanosecond of a body that handles `_STEPS` times `_VECTORS` vectors."""
+def _steps(vectors: int) -> int:
+    return -(-_WORK // vectors)
+
+
+def _rate(target: Target, body: _Body, vectors: int, repeats: int = 40) -> float:
+    """Elements per nanosecond of a body that goes over an array of so many vectors again and
+    again; the best of `repeats` runs."""
     e = Emitter()
     data = e.pointer("data")
-    body(e, data, target.lanes)
+    body(e, data, target.lanes, vectors)
     with tempfile.TemporaryDirectory() as folder:
         code, library = Path(folder) / "rate.o", Path(folder) / "rate.so"
         code.write_bytes(build_object([e.finish("rate")], target))
         subprocess.run(["cc", "-shared", "-o", str(library), str(code)], check=True)
         run = ctypes.CDLL(str(library)).rate
-        data_bytes = zeroed((_VECTORS + _CHAINS) * target.vector_bits // 8)
-        data_bytes[:] = 0  # otherwise not yet pages of their own
-        best = float("inf")
-        for _ in range(repeats):
-            start = time.perf_counter_ns()
-            run(ctypes.c_void_p(data_bytes.ctypes.data))
-            best = min(best, time.perf_counter_ns() - start)
-    return _STEPS * _VECTORS * target.lanes / best
+    array = zeroed((vectors + _CHAINS) * target.vector_bits // 8)
+    array[:] = 0  # otherwise not yet pages of their own
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter_ns()
+        run(ctypes.c_void_p(array.ctypes.data))
+        best = min(best, time.perf_counter_ns() - start)
+    return _steps(vectors) * (vectors // _CHAINS * _CHAINS) * target.lanes / best

@@ -6,10 +6,10 @@ The bound is the largest of five times, as if all else were free beside it:
   additions use the same pipes the true bound is higher; here it counts against the kernel.
 - `add`: additions, comparisons and choices at the rate of additions.
 - `load`, `store`: elements through the ports of L1.
-- a cache's name or `memory`: what is read and written once, at the rate of a copy in the
-  innermost level that holds it.  Weights come from the level that holds all weights and the
-  arena together: in the network each is read once in an inference, so it is there that it was
-  left.  Operands come from the level that holds the operands of this call.
+- a cache's name or `memory`: every byte once.  Operands and results move at the rate of a copy
+  in the innermost level that holds those of this call.  Weights are read from the level that
+  holds all weights and the arena together: each is used once in an inference, so it is there
+  that it was left.
 """
 
 from dataclasses import dataclass
@@ -43,8 +43,8 @@ def bound(call: TimedCall, machine: Machine, resident_bytes: int) -> Bound:
         (work.add / machine.add, "add"),
         (work.loads / machine.load, "load"),
         (work.stores / machine.store, "store"),
-        (call.activation_bytes / operands.gbs, operands.name),
-        (call.weight_bytes / weights.gbs, weights.name),
+        (call.activation_bytes / operands.copy, operands.name),
+        (call.weight_bytes / weights.read, weights.name),
     ]
     ns, unit = max(times)
     return Bound(ns, unit, gemm=work.matmul / half >= GEMM_PART * ns > 0)

@@ -103,7 +103,7 @@ def _row(
         gflops=call.flops / ns,
         fma_share=call.flops / ns / machine.fma,
         gbs=moved / ns,
-        copy_share=moved / ns / level.gbs,
+        copy_share=moved / ns / level.copy,
         bound_us=least.ns / 1e3,
         bound_unit=least.unit,
         gemm_bound=least.gemm,

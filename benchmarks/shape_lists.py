@@ -65,11 +65,9 @@ def describe(shape: Any) -> str:
         value = getattr(shape, field.name)
         if isinstance(value, bool):
             words += [field.name] if value else []
-        elif field.name in _LAYOUT or value is None or value == "none":
+        elif field.name in _LAYOUT or value is None or value == _USUAL.get(field.name, "none"):
             continue
-        elif is_dataclass(value):
-            words.append(f"{field.name}={_numbers(asdict(value))}")
-        elif isinstance(value, tuple):
+        elif is_dataclass(value) or isinstance(value, tuple):
             words.append(f"{field.name}={_numbers(value)}")
         elif isinstance(value, float):
             words.append(f"{field.name}={value:.3g}")
@@ -82,7 +80,20 @@ _LAYOUT = frozenset({"q_view", "k_view", "v_view", "extents", "dtype", "eps"})
 """Fields that say little at a glance."""
 
 
+_USUAL = {
+    "batch": 1,
+    "images": 1,
+    "groups": 1,
+    "scale": 1.0,
+    "dilation": (1, 1),
+}
+"""Values not worth a word."""
+
+
 def _numbers(value: Any) -> str:
-    parts = value.values() if isinstance(value, dict) else value
-    shown = (_numbers(asdict(p)) if is_dataclass(p) else str(p) for p in parts)
-    return "x".join(shown)
+    if is_dataclass(value):
+        value = tuple(getattr(value, field.name) for field in fields(value))
+    if not isinstance(value, tuple):
+        return str(value)
+    nested = any(isinstance(part, tuple) or is_dataclass(part) for part in value)
+    return ("," if nested else "x").join(map(_numbers, value))
