@@ -1,0 +1,1 @@
+"""What each pass brought, measured: ledger, profile, divergence, gate, and their formats."""
