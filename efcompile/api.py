@@ -21,22 +21,29 @@ from efcompile.bundle.load import Bundle, load_bundle
 from efcompile.bundle.toolchain import object_toolchain
 from efcompile.bundle.write import copy_bundle, write_bundle
 from efcompile.devices.registry import get_device
-from efcompile.errors import InputError, ParityError
+from efcompile.errors import BundleError, InputError, ParityError
+from efcompile.steps import step, timed
 from efcompile.targets.resolve import resolve
 
 if TYPE_CHECKING:
+    from efcompile.capture import Captured
     from efcompile.passes.base import Pass
     from efcompile.passes.manager import Stage
+    from efcompile.reuse import Result
+    from efcompile.targets.target import Target
 
 
 @dataclass(frozen=True)
 class History:
-    """What `optimize` did: every stage with its record, capture's notes, and the relative
-    error against the reference on two inputs (None where the target does not run here)."""
+    """What `optimize` did: every stage with its record, capture's notes, the relative error
+    against the reference on two inputs (None where the target does not run here), and how long
+    each step took.  `reused` says that the result is of an earlier call."""
 
     stages: tuple[Stage, ...]
     notes: tuple[str, ...]
     parity: float | None
+    seconds: dict[str, float]
+    reused: bool
 
 
 class CompiledModel:
@@ -118,6 +125,7 @@ def optimize(
     name: str | None = None,
     out: str | Path | None = None,
     hook: Callable[[Stage], None] | None = None,
+    reuse: bool = True,
 ) -> CompiledModel:
     """Compile `model` (a module, or a name such as ``"efficientformer_l1"``) for `target`.
 
@@ -126,12 +134,15 @@ def optimize(
     written into `out`, or kept in a temporary folder until `save`.  Where the target runs here
     the result is compared with eager PyTorch on two inputs; `ParityError` if it differs by more
     than `efcompile.bundle.sample.TOLERANCE`.  See `efcompile.errors` for what else it raises.
+
+    The results used last stay in memory, up to `efcompile.reuse.LIMIT_BYTES`: with `reuse`, a
+    call with the same graph, weights and options as an earlier one takes what that one made.
     """
     # The compiler imports TVM, which loading and running a bundle does not need.
-    from efcompile.capture import name_of
-    from efcompile.compiler import compile_model
+    from efcompile.capture import capture, name_of
     from efcompile.models.zoo import resolve_model, title_of
     from efcompile.passes.pipeline import build_pipeline
+    from efcompile.reuse import RESULTS, key_of
 
     count = _threads(threads)
     described = resolve(target, cpu=cpu, features=features)
@@ -139,26 +150,68 @@ def optimize(
     pipeline = build_pipeline(passes, disable)
     module = resolve_model(model) if isinstance(model, str) else model
     title = name or (title_of(model) if isinstance(model, str) else name_of(module))
-    compilation = compile_model(module, example_inputs, described, pipeline, title, hook)
-
-    examples = compilation.captured.example_inputs
-    wanted = compilation.reference(examples)
-    # Built aside first: a wrong result must not take the place of a good bundle.
-    folder = tempfile.TemporaryDirectory(prefix="efcompile-")
-    path = write_bundle(
-        compilation.program,
-        Path(folder.name),
-        structure=pytree.treespec_dumps(compilation.captured.output_spec),
-        attachments={sample.NAME: sample.dump(_arrays(examples), _arrays(wanted))},
-    )
-    parity = None
-    if get_device("local").refuses(described) is None:
-        parity = _parity(load_bundle(path), compilation.reference, examples, count)
-    if out is not None:
-        path = copy_bundle(path, Path(out))
-    compiled = CompiledModel(load_bundle(path), count, folder=folder if out is None else None)
-    compiled.history = History(compilation.stages, compilation.captured.notes, parity)
+    with timed() as seconds:
+        with step("capture"):
+            captured = capture(module, example_inputs)
+        with step("reuse"):
+            key = key_of(captured, title, described, pipeline, count) if reuse else None
+            result = _intact(RESULTS.get(key))
+        reused = result is not None
+        if result is None:
+            result = _compile(module, captured, described, pipeline, title, hook, count)
+            RESULTS.put(key, result)
+        elif hook is not None:
+            for stage in result.stages:
+                hook(stage)
+        with step("bundle"):
+            path = result.path if out is None else copy_bundle(result.path, Path(out))
+            bundle = load_bundle(path)
+    compiled = CompiledModel(bundle, count, folder=result.folder if out is None else None)
+    compiled.history = History(result.stages, captured.notes, result.parity, seconds, reused)
     return compiled
+
+
+def _intact(result: Result | None) -> Result | None:
+    """`result`, unless its temporary files were changed or cleaned away."""
+    try:
+        if result is not None:
+            load_bundle(result.path)
+    except BundleError:
+        return None
+    return result
+
+
+def _compile(
+    module: nn.Module,
+    captured: Captured,
+    target: Target,
+    pipeline: Sequence[Pass],
+    title: str,
+    hook: Callable[[Stage], None] | None,
+    threads: int,
+) -> Result:
+    """Compile and check.  The bundle is in a folder of its own: a wrong result must not take the
+    place of a good bundle."""
+    from efcompile.compiler import compile_model
+    from efcompile.reuse import Result
+
+    compilation = compile_model(module, captured, target, pipeline, title, hook)
+    examples = captured.example_inputs
+    with step("check"):
+        wanted = _arrays(compilation.reference(examples))
+    folder = tempfile.TemporaryDirectory(prefix="efcompile-")
+    with step("bundle"):
+        path = write_bundle(
+            compilation.program,
+            Path(folder.name),
+            structure=pytree.treespec_dumps(captured.output_spec),
+            attachments={sample.NAME: sample.dump(_arrays(examples), wanted)},
+        )
+    parity = None
+    if get_device("local").refuses(target) is None:
+        with step("check"):
+            parity = _parity(load_bundle(path), compilation.reference, examples, wanted, threads)
+    return Result(folder, path, compilation.stages, parity)
 
 
 def _arrays(tensors: Sequence[Tensor]) -> list[Any]:
@@ -169,16 +222,17 @@ def _parity(
     bundle: Bundle,
     reference: Callable[[Sequence[Tensor]], Sequence[Tensor]],
     examples: Sequence[Tensor],
+    wanted: Sequence[Any],
     threads: int,
 ) -> float:
-    """The relative error on the examples and on fresh random inputs of their shapes."""
+    """The relative error on the examples, of which `wanted` was computed, and on fresh random
+    inputs of their shapes."""
     generator = torch.Generator().manual_seed(1)
     fresh = [torch.randn(x.shape, generator=generator, dtype=x.dtype) for x in examples]
     library = Library(bundle, threads)
-    worst = 0.0
-    for inputs in (examples, fresh):
-        got = library.run(_arrays(inputs))
-        worst = max(worst, sample.relative_error(got, _arrays(reference(inputs))))
+    worst = sample.relative_error(library.run(_arrays(examples)), wanted)
+    got = library.run(_arrays(fresh))
+    worst = max(worst, sample.relative_error(got, _arrays(reference(fresh))))
     if not worst <= sample.TOLERANCE:
         raise ParityError(
             f"{bundle.manifest.model} compiled for {bundle.manifest.target.name} "

@@ -1,4 +1,4 @@
-"""The whole compiler as a list of steps: capture, passes, legalise what is not, lower."""
+"""The whole compiler as a list of steps: passes over what was captured, then lowering."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,21 +8,21 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.utils import _pytree as pytree
 
-from efcompile.capture import Captured, capture
+from efcompile.capture import Captured
 from efcompile.capture.isolation import isolated_copy
 from efcompile.lowering.lower import lower
 from efcompile.lowering.program import Program
 from efcompile.passes.base import Pass
 from efcompile.passes.legalise import Legalise
 from efcompile.passes.manager import Stage, run_pipeline
+from efcompile.steps import step
 from efcompile.targets.target import Target
 
 
 @dataclass(frozen=True)
 class Compilation:
-    """What compiling left behind: the captured model, every stage, and the program."""
+    """What compiling left behind: every stage, and the program."""
 
-    captured: Captured
     stages: tuple[Stage, ...]
     program: Program
     reference: Callable[[Sequence[Tensor]], Sequence[Tensor]]
@@ -32,17 +32,19 @@ class Compilation:
 
 def compile_model(
     model: nn.Module,
-    example_inputs: Tensor | Sequence[Tensor] | None,
+    captured: Captured,
     target: Target,
     pipeline: Sequence[Pass],
     name: str,
     hook: Callable[[Stage], None] | None = None,
 ) -> Compilation:
-    """Compile `model` for `target` through `pipeline`; `hook` sees every stage as it is made."""
-    captured = capture(model, example_inputs)
-    stages = run_pipeline(captured.graph_module, captured.example_inputs, pipeline, hook=hook)
-    program = lower(stages[-1].graph_module, target, name)
-    return Compilation(captured, tuple(stages), program, _reference(model, stages))
+    """Compile `model`, of which `captured` was made, for `target` through `pipeline`; `hook` sees
+    every stage as it is made."""
+    with step("passes"):
+        stages = run_pipeline(captured.graph_module, captured.example_inputs, pipeline, hook=hook)
+    with step("lowering"):
+        program = lower(stages[-1].graph_module, target, name)
+    return Compilation(tuple(stages), program, _reference(model, stages))
 
 
 def _reference(

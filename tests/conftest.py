@@ -1,6 +1,7 @@
 """What holds for all tests."""
 
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -12,3 +13,10 @@ def _own_kernel_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(os.environ, "EFCOMPILE_CACHE", str(tmp_path_factory.mktemp("kernels")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _own_results() -> None:
+    """No test gets a result that another one compiled."""
+    if reuse := sys.modules.get("efcompile.reuse"):
+        reuse.RESULTS.clear()

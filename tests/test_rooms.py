@@ -18,6 +18,7 @@ ROOMS = (
     "api",
     "report",
     "tuning",
+    "reuse",
     "compiler",
     "devices",
     "bundle",
