@@ -81,7 +81,7 @@ def memory(case: Case, peers: Sequence[FilePeer], threads: int) -> Figure:
         try:
             usage[peer.name] = measure(case, peer, threads)
         except Exception as problem:
-            refused[peer.name] = f"refuses: {str(problem).strip()[-200:]}"
+            refused[peer.name] = f"refuses: {problem}"
     others = [name for name in usage if name != OURS.name]
     best = min(others, key=lambda name: usage[name]["growth"], default=None)
     return {
@@ -103,7 +103,8 @@ def measure(case: Case, peer: FilePeer, threads: int) -> Usage:
     command.append(str(threads))
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"exit status {done.returncode}: {done.stderr.strip()[-300:]}")
+        said = done.stderr.strip().splitlines() or [""]
+        raise RuntimeError(f"exit status {done.returncode}: {said[-1][:300]}")
     with np.load(made) as outputs:
         error = relative_errors([outputs[key] for key in outputs.files], case.expected)
     if not error <= TOLERANCE:

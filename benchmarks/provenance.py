@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypedDict
 
+import efcompile
 from benchmarks.peers.peer import Peer, version
 from efcompile.targets.resolve import resolve
 
@@ -26,7 +27,7 @@ class Provenance(TypedDict):
 
 def provenance(contestants: Iterable[Peer]) -> Provenance:
     """This machine, now, and the versions of what the contestants need."""
-    packages = ["efcompile", "torch", "numpy"]
+    packages = ["torch", "numpy"]
     packages += [package for peer in contestants for package in peer.packages]
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -34,7 +35,10 @@ def provenance(contestants: Iterable[Peer]) -> Provenance:
         "isa": resolve("host").cpu,
         "cores": len(os.sched_getaffinity(0)),
         "system": platform.platform(),
-        "versions": {name: version(name) or "not installed" for name in dict.fromkeys(packages)},
+        "versions": {
+            "efcompile": efcompile.__version__,
+            **{name: version(name) or "not installed" for name in dict.fromkeys(packages)},
+        },
     }
 
 

@@ -1,0 +1,26 @@
+import numpy as np
+
+from benchmarks.resident import Resident, parse, reset_peak, resident
+
+_STATUS = """Name:\tx
+VmHWM:\t    400 kB
+VmRSS:\t    300 kB
+RssAnon:\t    200 kB
+RssFile:\t     70 kB
+RssShmem:\t     30 kB
+"""
+
+
+def test_the_kernels_text() -> None:
+    kb = 1024
+    assert parse(_STATUS) == Resident(now=300 * kb, peak=400 * kb, own=200 * kb, file=100 * kb)
+
+
+def test_a_peak_is_seen_and_forgotten() -> None:
+    reset_peak()
+    before = resident()
+    size = 64 << 20
+    np.ones(size, np.uint8)
+    assert resident().peak > before.peak + size // 2
+    reset_peak()
+    assert resident().peak < before.peak + size // 2

@@ -1,0 +1,51 @@
+import pytest
+
+from benchmarks.peers.registry import OURS
+from benchmarks.scale import SWEEPS, Point, Size, in_sweep, measure
+
+
+def _point(resolution: int, gflop: float, ms: float, ratio: float | None = 0.5) -> Point:
+    return {
+        "model": "m",
+        "resolution": resolution,
+        "batch": 1,
+        "gflop": gflop,
+        "ms": {"ours": ms},
+        "best": None if ratio is None else "ort",
+        "ratio": ratio,
+        "refused": {},
+    }
+
+
+def test_costs_are_relative_to_the_base() -> None:
+    rows = in_sweep([_point(128, 1, 4), _point(224, 3, 6), _point(256, 4, 8.1)])
+    assert [row["relative_cost"] for row in rows] == pytest.approx([2, 1, 1.0125])
+    assert [row["drift"] for row in rows] == [0, 0, 0]
+    assert [row["flags"] for row in rows] == [[], [], []]
+
+
+def test_a_step_dearer_than_its_work_is_flagged() -> None:
+    rows = in_sweep([_point(224, 1, 1), _point(256, 2, 2.5), _point(288, 3, 3.75)])
+    assert rows[1]["flags"] == ["time grows 25% more than the work since the size before"]
+    assert rows[0]["flags"] == rows[2]["flags"] == []
+
+
+def test_a_worse_ratio_is_flagged_and_a_better_one_is_not() -> None:
+    rows = in_sweep([_point(128, 1, 1, 0.4), _point(224, 1, 1, 0.5), _point(256, 1, 1, 0.6)])
+    assert [row["drift"] for row in rows] == pytest.approx([-0.2, 0, 0.2])
+    assert [len(row["flags"]) for row in rows] == [0, 0, 1]
+    assert in_sweep([_point(224, 1, 1, None)])[0]["drift"] is None
+
+
+def test_every_sweep_has_its_base_and_grows() -> None:
+    for sweep in SWEEPS:
+        assert sum((size.resolution, size.batch) == (224, 1) for size in sweep) == 1
+        work = [size.batch * size.resolution**2 for size in sweep]
+        assert work == sorted(set(work))
+
+
+def test_a_size_is_measured() -> None:
+    point = measure(Size("efficientformerv2_s0", 64, 2), [], threads=1, rounds=5, seconds=0)
+    assert set(point["ms"]) == {OURS.name} and point["ratio"] is None
+    # S0 at 224 pixels is 0.8 GFLOP: convolutions are proportional to the area.
+    assert 0.08 < point["gflop"] < 0.2
