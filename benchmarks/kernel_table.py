@@ -1,16 +1,16 @@
 """The figures of `kernels.py` as a table and as JSON."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 from rich.table import Table
 
+from benchmarks import output
 from benchmarks.machine import Machine
 from benchmarks.prepared import Prepared
+from benchmarks.provenance import provenance
 from benchmarks.rows import Row, Times
 
 _NUMBERS = (
@@ -64,10 +64,11 @@ def summary(rows: Sequence[Row], times: Times) -> str:
 def write_json(
     path: Path, machine: Machine, models: Sequence[tuple[Prepared, Times, Sequence[Row]]]
 ) -> None:
-    """All figures: the machine's peaks, versions, and each model's rows."""
+    """All figures: where they come from, the machine's peaks, and each model's rows."""
     document = {
         "format": 1,
-        "versions": {name: metadata.version(name) for name in ("torch", "apache-tvm")},
+        "kind": "measured",
+        "provenance": provenance(()),
         "machine": asdict(machine),
         "models": [
             {
@@ -80,4 +81,4 @@ def write_json(
             for prepared, times, rows in models
         ],
     }
-    path.write_text(json.dumps(document, indent=1))
+    output.write_json(path, document)

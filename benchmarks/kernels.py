@@ -34,6 +34,7 @@ from benchmarks import shape_lists
 from benchmarks.kernel_table import kernel_table, summary, write_json
 from benchmarks.machine import Machine, measure
 from benchmarks.prepared import Prepared, compiled, load, prepare
+from benchmarks.provenance import lines, provenance
 from benchmarks.rows import Times, failures, rows_of
 from efcompile.bundle import sample
 from efcompile.bundle.library import Library
@@ -76,7 +77,8 @@ def main(
         )
         timed = [(prepared, timings(prepared, threads, rounds)) for prepared in ready]
         machine = measure(threads)
-    console.print(_machine_line(machine))
+    for line in [*lines(provenance(())), _machine_line(machine)]:
+        console.print(line, highlight=False)
     found = []
     for prepared, times in timed:
         rows = rows_of(prepared, times, machine)

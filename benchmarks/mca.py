@@ -11,7 +11,6 @@ pipes` is the share of their capacity that the loop's arithmetic takes, `binds` 
 are full: ``width`` where the front end is, ``latency`` where nothing is.
 """
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -27,8 +26,10 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.loops import Loop, hottest, instructions
+from benchmarks.output import write_json
 from benchmarks.pipes import CORES, Analysis, analyse, tool
 from benchmarks.prepared import compiled
+from benchmarks.provenance import provenance
 from benchmarks.shape_lists import describe
 from efcompile.lowering.program import KernelFunction, Program
 from efcompile.targets.target import Target
@@ -64,8 +65,8 @@ def main(
         table.add_row(kernel.kernel, describe(kernel.shape), *_cells(loop, analyses))
         figures.append(_figures(kernel, loop, analyses))
     console.print(table)
-    if json_file is not None:
-        json_file.write_text(json.dumps({"model": model, "target": target, "kernels": figures}))
+    document = {"format": 1, "kind": "modelled", "provenance": provenance(())}
+    write_json(json_file, document | {"model": model, "target": target, "kernels": figures})
 
 
 def hottest_loop(kernel: KernelFunction, target: Target) -> Loop | None:

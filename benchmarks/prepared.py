@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from benchmarks.shape_lists import describe
 from benchmarks.work import Work, work_of
 from efcompile.bundle import sample
@@ -49,40 +51,59 @@ class Prepared:
     resident_bytes: int
 
 
-def compiled(model: str, target: str) -> Any:
-    """The `Compilation` of a model by name, its weights random and never zero."""
-    from efcompile.compiler import compile_model
+@dataclass(frozen=True)
+class Compiled:
+    """A model through the compiler: its program, and inputs with what eager PyTorch makes of
+    them."""
+
+    program: Program
+    inputs: tuple[NDArray[Any], ...]
+    outputs: tuple[NDArray[Any], ...]
+
+
+def compiled(model: str, target: str) -> Compiled:
+    """Compile a model by name, its weights random and never zero, through the default passes."""
+    import torch
+    from torch.utils import _pytree as pytree
+
+    from efcompile.capture import capture
+    from efcompile.lowering.lower import lower
     from efcompile.models.randomize import randomize
     from efcompile.models.zoo import resolve_model, title_of
+    from efcompile.passes.manager import run_pipeline
     from efcompile.passes.pipeline import build_pipeline
     from efcompile.targets.resolve import resolve
 
     module = randomize(resolve_model(model).eval(), seed=0)
-    pipeline = build_pipeline(None, ())
-    return compile_model(module, None, resolve(target), pipeline, title_of(model))
+    captured = capture(module, None)
+    stages = run_pipeline(captured.graph_module, captured.example_inputs, build_pipeline(None, ()))
+    program = lower(stages[-1].graph_module, resolve(target), title_of(model))
+    with torch.inference_mode():
+        outputs = pytree.tree_leaves(module(*captured.example_inputs))
+    return Compiled(program, _arrays(captured.example_inputs), _arrays(outputs))
+
+
+def _arrays(tensors: Sequence[Any]) -> tuple[NDArray[Any], ...]:
+    return tuple(tensor.numpy() for tensor in tensors)
 
 
 def prepare(model: str, folder: Path) -> Prepared:
     """Compile `model` for this machine into ``folder/<title>`` and describe its calls."""
-    compilation = compiled(model, "host")
-    program: Program = compilation.program
-    examples = compilation.captured.example_inputs
-    inputs, outputs = (
-        [t.numpy() for t in ts] for ts in (examples, compilation.reference(examples))
-    )
+    made = compiled(model, "host")
+    program = made.program
     root = folder / program.name
     path = write_bundle(
         program,
         root,
         parts=["shared"],
-        attachments={sample.NAME: sample.dump(inputs, outputs)},
+        attachments={sample.NAME: sample.dump(made.inputs, made.outputs)},
     )
-    calls = [_timed(program, call) for call in program.calls]
+    calls = tuple(_timed(program, call) for call in program.calls)
     resident = program.weight_bytes + program.arena_bytes
     document = {"model": model, "bundle": path.name, "resident_bytes": resident}
     rows = [asdict(call) for call in calls]
     (root / _CALLS).write_text(json.dumps(document | {"calls": rows}, indent=1))
-    return Prepared(model, load_bundle(path), tuple(calls), resident)
+    return Prepared(model, load_bundle(path), calls, resident)
 
 
 def load(folder: Path) -> list[Prepared]:

@@ -125,6 +125,20 @@ def _ffn(shape: Any) -> Work:
     return _times(shape.batch, image)
 
 
+def _separable_conv(shape: Any) -> Work:
+    down, across = _line(shape.down), _line(shape.across)
+    pixels = down.out * across.out
+    image = Work(
+        matmul=pixels * shape.c * shape.n,
+        multiply=shape.c * down.taps * across.taps,
+        add=pixels * shape.n if shape.residual else 0,
+        loads=shape.c * down.taps * across.size,
+        stores=pixels * (shape.c + shape.n),
+    )
+    image += activation(shape.act1, pixels * shape.c) + activation(shape.act2, pixels * shape.n)
+    return _times(shape.batch, image)
+
+
 def _conv(shape: Any) -> Work:
     geometry = (shape.kernel, shape.stride, shape.padding, shape.dilation)
     down, across = (
@@ -218,6 +232,7 @@ _WORK: dict[str, Callable[[Any], Work]] = {
     "matmul": _matmul,
     "mlp": _mlp,
     "ffn": _ffn,
+    "separable": _separable_conv,
     "conv_direct": _conv,
     "conv_grouped": _conv,
     "depthwise": _conv,
@@ -253,6 +268,8 @@ def work_of(kernel: str, shape: Any) -> Work:
     """The work of one call of `kernel` (its name in `efcompile.kernels`) on `shape`; nothing
     but memory traffic is known of leftovers.
 
-    Raises `KeyError` for a kernel without a row here.
+    Raises `KeyError` for a kernel that is not counted here yet.
     """
+    if kernel not in _WORK:
+        raise KeyError(f"what {kernel!r} must do is not counted: add it to benchmarks/work.py")
     return _WORK[kernel](shape)
