@@ -65,17 +65,28 @@ def cpu_model(features: Sequence[str]) -> str:
     return PLAIN_CPU if PLAIN_FEATURES.issuperset(features) else "max"
 
 
-def emulate(command: Sequence[str | Path], *, cpu: str = "max", timeout: float = 600) -> str:
+def emulate(
+    command: Sequence[str | Path],
+    *,
+    cpu: str = "max",
+    timeout: float = 600,
+    options: Sequence[str | Path] = (),
+) -> str:
     """Run the arm64 program ``command[0]`` and return its standard output.
 
-    The environment is empty, for repeatable counts.  `timeout` is in seconds.  Raises
+    The environment is empty, for repeatable counts; `options` are the emulator's own, of which
+    ``-L`` gives shared libraries and ``-E`` variables.  `timeout` is in seconds.  Raises
     `DeviceError` when the emulator is missing, or the program fails or does not end in time.
     """
-    return _run([], command, cpu, timeout)
+    return _run(options, command, cpu, timeout)
 
 
 def count_instructions(
-    command: Sequence[str | Path], *, cpu: str = "max", timeout: float = 600
+    command: Sequence[str | Path],
+    *,
+    cpu: str = "max",
+    timeout: float = 600,
+    options: Sequence[str | Path] = (),
 ) -> InstructionCounts:
     """Run a single-threaded arm64 program as `emulate` does and count its instructions.
 
@@ -88,12 +99,14 @@ def count_instructions(
         out = Path(scratch) / "counts.json"
         # QEMU's option syntax: a comma in a value is written twice.
         option = f"file={_doubled(plugin)},out={_doubled(out)}"
-        _run([*FIXED_ADDRESSES, "-plugin", option], command, cpu, timeout)
+        _run([*options, *FIXED_ADDRESSES, "-plugin", option], command, cpu, timeout)
         counts = json.loads(out.read_text())
     return InstructionCounts(**counts)
 
 
-def _run(options: list[str], command: Sequence[str | Path], cpu: str, timeout: float) -> str:
+def _run(
+    options: Sequence[str | Path], command: Sequence[str | Path], cpu: str, timeout: float
+) -> str:
     line = [find_emulator(), "-cpu", cpu, *options, *command]
     try:
         done = subprocess.run(line, capture_output=True, text=True, timeout=timeout, env={})
