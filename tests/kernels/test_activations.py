@@ -55,7 +55,7 @@ ABSOLUTE = {
     "relu": 0.0,
     "relu6": 0.0,
     "hardsigmoid": 1.2e-7,
-    "gelu": 2e-6,
+    "gelu": 1.7e-6,
     "gelu_tanh": 1e-6,
 }
 RELATIVE = {"sigmoid": 4e-7, "silu": 4e-7, "tanh": 5e-7, "exp": 3e-7, "hardswish": 2.4e-7}
