@@ -38,7 +38,7 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
     """q, k, v, the bias padded to whole vectors, [a runtime bias]."""
     operands: list[str | Array] = [call.argument(name) for name in ("q", "k", "v")]
-    operands.append(padded_bias(call, shape, pitch_of(shape, knobs.scores.lanes)))
+    operands.append(padded_bias(call, shape, knobs.scores.lanes))
     return [*operands, "bias"] if shape.bias_at_run_time else operands
 
 
@@ -53,7 +53,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     begin, end = e.integer("begin"), e.integer("end")
 
     keys = scratch.take(shape.key_dim * pitch)
-    scores = scratch.take(block_rows * pitch)
+    scores = scratch.take(block_rows * pitch + lanes)
     inverses = scratch.take(block_rows)
     copied_values = scratch.take(copied_value_floats(shape))
     copied_queries = scratch.take(copied_query_floats(shape, block_rows))

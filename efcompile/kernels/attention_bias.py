@@ -1,6 +1,7 @@
-"""The bias of attention scores: a constant padded to whole vectors, or a run-time tensor."""
+"""The bias of attention scores: a constant padded to whole vectors, a table of relative
+positions (see `relative_bias`), or a run-time tensor."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -8,15 +9,19 @@ from efcompile.kernels.attention_shape import Shape, pitch_of
 from efcompile.kernels.emit import Emitter, Expr, View, splat
 from efcompile.kernels.kernel import Array, OpCall
 from efcompile.kernels.register_tile import vector_widths
+from efcompile.kernels.relative_bias import Relative, pack_tables, write_row
 
 Strides = tuple[int, int, int]
 """Of batch, head and query; 0 where the bias is the same for all."""
 
 
-def padded_bias(call: OpCall, shape: Shape, pitch: int) -> Array:
-    """The bias with its rows lengthened from `keys` to `pitch` by -inf, so that the softmax
-    gives the added keys no weight; just that mask if there is no constant bias."""
-    value = call.constant("bias")
+def padded_bias(call: OpCall, shape: Shape, lanes: int) -> Array:
+    """The bias with its rows lengthened from `keys` to whole vectors by -inf, so that the softmax
+    gives the added keys no weight; just that mask if there is no constant bias, and just the
+    tables of a relative one."""
+    value, pitch = call.constant("bias"), pitch_of(shape, lanes)
+    if value is not None and shape.relative is not None:
+        return pack_tables(value, shape.relative, lanes)
     if value is None:
         value = np.zeros((1, 1, 1, 1), np.float32)
     value = value.reshape((1,) * (4 - value.ndim) + value.shape)
@@ -35,13 +40,15 @@ def _strides(sizes: tuple[int, int, int], row: int) -> Strides:
 
 @dataclass(frozen=True)
 class BiasPointers:
-    """The padded constant (`padded_bias`) with its `strides`, and the run-time bias, if any,
-    with its own."""
+    """The constant (`padded_bias`) with its `strides`, and the run-time bias, if any, with its
+    own; of a `relative` constant, the row of `query`."""
 
     padded: View
     strides: Strides
     run_time: View | None
     run_time_strides: Strides
+    relative: Relative | None = None
+    query: Expr = 0
 
     @staticmethod
     def declare(e: Emitter, shape: Shape, pitch: int) -> "BiasPointers":
@@ -51,6 +58,9 @@ class BiasPointers:
             return BiasPointers(padded, (0, 0, 0), None, (0, 0, 0))
         *sizes, row = shape.bias
         leading = (sizes[0], sizes[1], sizes[2])
+        if shape.relative is not None:
+            along_head = shape.relative.floats if sizes[1] > 1 else 0
+            return BiasPointers(padded, (0, along_head, 0), None, (0, 0, 0), shape.relative)
         if not shape.bias_at_run_time:
             return BiasPointers(padded, _strides(leading, pitch), None, (0, 0, 0))
         return BiasPointers(padded, (0, 0, 0), e.pointer("bias"), _strides(leading, row))
@@ -64,8 +74,18 @@ class BiasPointers:
         run_time = self.run_time
         if run_time is not None:
             run_time = run_time.at(start(self.run_time_strides))
-        padded = self.padded.at(start(self.strides))
-        return BiasPointers(padded, self.strides, run_time, self.run_time_strides)
+        return replace(
+            self, padded=self.padded.at(start(self.strides)), run_time=run_time, query=query
+        )
+
+    def write_rows(self, e: Emitter, out: View, rows: int, pitch: int, lanes: int) -> None:
+        """``out[rows, pitch] = bias`` of a relative one, from its row on, and as much as a vector
+        behind."""
+        if self.relative is None:
+            return
+        with e.loop(rows, "row") as row:
+            query, line = e.let(self.query + row), out.at(e.let(row * pitch))
+            write_row(e, self.relative, self.padded, query, line, pitch, lanes)
 
     def add_at_run_time(
         self, e: Emitter, shape: Shape, scores: View, rows: int, lanes: int

@@ -45,7 +45,7 @@ def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
     """q, k, v, the bias padded to whole vectors, [a runtime bias], [mix1], [mix2 and its bias,
     identity and zero where absent]."""
     operands: list[str | Array] = [call.argument(name) for name in ("q", "k", "v")]
-    operands.append(padded_bias(call, shape, pitch_of(shape, knobs.scores.lanes)))
+    operands.append(padded_bias(call, shape, knobs.scores.lanes))
     operands += ["bias"] * shape.bias_at_run_time
     mix1, mix2, shift = (call.constant(name) for name in ("mix1", "mix2", "mix2_bias"))
     if mix1 is not None:
@@ -73,7 +73,8 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     key_floats, value_floats = shape.key_dim * pitch, copied_value_floats(shape)
     keys = scratch.take(heads * key_floats)
     copied_values = scratch.take(heads * value_floats)
-    scores = scratch.take(heads * most_rows * pitch)
+    scores = scratch.take(heads * most_rows * pitch + lanes)
+    biases = scratch.take(heads * pitch + lanes if shape.mix1 and shape.relative else 0)
     inverses = scratch.take(heads * most_rows)
     copied_queries = scratch.take(copied_query_floats(shape, most_rows))
 
@@ -103,11 +104,19 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
                     own.add_at_run_time(e, shape, here, rows, lanes)
             if mix1 is not None:
 
+                def prepare(row: Expr) -> None:
+                    if bias.relative is not None:
+                        with e.loop(heads, "head") as head:
+                            line = bias.at(e, batch, head, first + row)
+                            line.write_rows(e, biases.at(e.let(head * pitch)), 1, pitch, lanes)
+
                 def biased(row: Expr, g: Expr, column: Expr, value: Expr) -> Expr:
+                    if bias.relative is not None:
+                        return value + e.load(biases, g * pitch + column, lanes)
                     line = bias.at(e, batch, g, first + row)
                     return value + e.load(line.padded, column, lanes)
 
-                _mix(e, heads, rows, pitch, lanes, scores, mix1, None, biased)
+                _mix(e, heads, rows, pitch, lanes, scores, mix1, None, biased, prepare)
                 if shape.bias_at_run_time:
                     with e.loop(heads, "head") as head:
                         moved, here = bias.at(e, batch, head, first), scores.at(head * per_head)
@@ -145,10 +154,13 @@ def _mix(
     matrix: View,
     inverses: View | None,
     finish: Callable[[Expr, Expr, Expr, Expr], Expr],
+    prepare: Callable[[Expr], None] = lambda row: None,
 ) -> None:
     """``scores[g] = finish(row, g, column, sum_h matrix[g, h] * inverse[h] * scores[h])`` in
-    place, position by position: a vector of every head is read before any is written."""
+    place, position by position: a vector of every head is read before any is written.
+    ``prepare(row)`` comes before each row."""
     with e.loop(rows, "row") as row:
+        prepare(row)
         factors = None
         if inverses is not None:
             factors = [e.let(e.load(inverses, h * rows + row)) for h in range(heads)]

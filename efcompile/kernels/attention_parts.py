@@ -116,22 +116,26 @@ def score_rows(
 ) -> None:
     """``scores[rows, pitch] = q[rows] @ keys``, plus the padded bias if given.
 
-    `copied` is scratch for the queries if they need it (see `copied_query_floats`).
+    `copied` is scratch for the queries if they need it (see `copied_query_floats`).  `scores`
+    has room for a vector more: a relative bias is written there before the sums are added.
     """
     pitch, token = pitch_of(shape, tile.lanes), shape.q_view[3]
     if copied_query_floats(shape, rows):
         size = (rows, shape.key_dim)
         copy_matrix(e, q, (token, shape.q_view[4]), copied, shape.key_dim, size, tile.lanes)
         q, token = copied, shape.key_dim
-    stride = 0 if bias is None else bias.strides[2]
+    added, stride = (None, 0) if bias is None else (bias.padded, bias.strides[2])
+    if bias is not None and bias.relative is not None:
+        bias.write_rows(e, scores, rows, pitch, tile.lanes)
+        added, stride = scores, pitch
 
     def sink(e: Emitter, row: Expr, column: Expr, lanes: int, value: Expr) -> None:
-        if bias is not None and stride:
-            value = value + e.load(bias.padded, row * stride + column, lanes)
+        if added is not None and stride:
+            value = value + e.load(added, row * stride + column, lanes)
         e.store(scores, row * pitch + column, value, lanes)
 
     # A bias that is the same for all rows is what the sums start from.
-    start = None if bias is None or stride else bias.padded
+    start = None if stride else added
     rows_span, panels = Span.whole(rows, tile.rows), Span.whole(pitch, tile.panel)
     segments = [Segment(q, token, shape.key_dim)]
     gemm(e, tile, pitch, rows, rows_span, panels, segments, keys, start, sink, weight_stride=pitch)

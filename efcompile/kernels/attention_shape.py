@@ -7,6 +7,7 @@ from typing import Any
 from efcompile.kernels.kernel import OpCall
 from efcompile.kernels.reference import te_function, te_softmax
 from efcompile.kernels.refusal import refusal
+from efcompile.kernels.relative_bias import Relative, find_relative
 from efcompile.tvm_api import te, tirx
 
 View4 = tuple[int, int, int, int, int]
@@ -17,8 +18,8 @@ View4 = tuple[int, int, int, int, int]
 class Shape:
     """The op's `sizes` and views; `extents` are the elements of q, k and v.
 
-    `bias` is its four sizes (each full or 1), `bias_constant` whether its values are known;
-    `mix1`, `mix2` and `mix2_bias` say which are there.
+    `bias` is its four sizes (each full or 1), `bias_constant` whether its values are known,
+    `relative` how it is relative; `mix1`, `mix2` and `mix2_bias` say which are there.
     """
 
     batch: int
@@ -33,6 +34,7 @@ class Shape:
     extents: tuple[int, int, int]
     bias: tuple[int, int, int, int] | None
     bias_constant: bool
+    relative: Relative | None
     mix1: bool
     mix2: bool
     mix2_bias: bool
@@ -58,6 +60,7 @@ def shape_of(call: OpCall) -> Shape | str:
     if bias is not None and len(bias.shape) != 4:
         return f"the bias has {len(bias.shape)} dimensions, not 4"
     batch, heads, queries, keys, key_dim, value_dim = call.args["sizes"]
+    known = call.constant("bias")
     return Shape(
         batch,
         heads,
@@ -74,7 +77,8 @@ def shape_of(call: OpCall) -> Shape | str:
             prod(call.operand("v").shape),
         ),
         bias=None if bias is None else bias.shape,
-        bias_constant=call.constant("bias") is not None,
+        bias_constant=known is not None,
+        relative=None if known is None else find_relative(known),
         mix1=call.args["mix1"] is not None,
         mix2=call.args["mix2"] is not None,
         mix2_bias=call.args["mix2_bias"] is not None,

@@ -1,0 +1,117 @@
+"""Attention biases that depend only on where a key lies relative to its query.
+
+Queries and keys lie on grids, the queries on every `stride`-th point, and
+``bias[h, q, k] = table[h, ky - stride qy, kx - stride qx]`` (moved up to start at zero).  The
+full bias of one block is hundreds of kilobytes that each inference reads once, from memory; the
+table is a few, and a query's row of it is as many runs as the keys' grid has rows.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from efcompile.kernels.emit import Emitter, Expr, View, float32
+from efcompile.kernels.kernel import Array, contiguous
+from efcompile.kernels.register_tile import vector_widths
+
+_WORTH = 4
+"""The full bias must be that many times the table's size."""
+
+_STRIDES = (1, 2, 3, 4)
+
+
+@dataclass(frozen=True)
+class Relative:
+    """Keys lie on a grid of `rows` x `columns`, queries on one of `query_rows` x
+    `query_columns`, `stride` points of the other apart."""
+
+    rows: int
+    columns: int
+    query_rows: int
+    query_columns: int
+    stride: int
+
+    @property
+    def table(self) -> tuple[int, int]:
+        """Rows and columns of one head's table."""
+        down = self.rows + self.stride * (self.query_rows - 1)
+        return down, self.columns + self.stride * (self.query_columns - 1)
+
+    @property
+    def floats(self) -> int:
+        """Elements of one head's table."""
+        return self.table[0] * self.table[1]
+
+    def index(self) -> Array:
+        """The table element of every [query, key]."""
+
+        def along(keys: int, queries: int) -> Array:
+            moved = self.stride * (queries - 1 - np.arange(queries))
+            return np.asarray(moved[:, None] + np.arange(keys))
+
+        down, across = along(self.rows, self.query_rows), along(self.columns, self.query_columns)
+        both = down[:, None, :, None] * self.table[1] + across[None, :, None, :]
+        return both.reshape(self.query_rows * self.query_columns, self.rows * self.columns)
+
+    def table_of(self, bias: Array) -> Array:
+        """`bias` [heads, queries, keys] as tables [heads, elements]."""
+        table = np.zeros((bias.shape[0], self.floats), bias.dtype)
+        table[:, self.index()] = bias
+        return table
+
+    def describes(self, bias: Array) -> bool:
+        """Whether `bias` [heads, queries, keys] is such a one, to the bit."""
+        return np.array_equal(self.table_of(bias)[:, self.index()], bias, equal_nan=True)
+
+
+def find_relative(bias: Array) -> Relative | None:
+    """How `bias` [1, heads, queries, keys] is relative, or None if it is not, or so small that
+    it may as well be read."""
+    if bias.ndim != 4 or bias.shape[0] != 1 or 1 in bias.shape[2:]:
+        return None
+    value, (queries, keys) = bias[0], bias.shape[2:]
+    found = [
+        grid
+        for grid in _grids(queries, keys)
+        if _WORTH * grid.floats <= queries * keys
+        and grid.describes(value[:1])
+        and grid.describes(value)
+    ]
+    return min(found, key=lambda grid: grid.floats, default=None)
+
+
+def _grids(queries: int, keys: int) -> Iterator[Relative]:
+    for columns in range(2, keys + 1):
+        rows = keys // columns
+        for stride in _STRIDES if rows * columns == keys else ():
+            query_rows, query_columns = -(-rows // stride), -(-columns // stride)
+            if query_rows * query_columns == queries:
+                yield Relative(rows, columns, query_rows, query_columns, stride)
+
+
+def pack_tables(bias: Array, grid: Relative, lanes: int) -> Array:
+    """The tables of all heads, and `lanes` zeros behind them: runs are read in whole vectors."""
+    return contiguous(np.append(grid.table_of(bias[0]).ravel(), np.zeros(lanes)))
+
+
+def write_row(
+    e: Emitter, grid: Relative, table: View, query: Expr, out: View, pitch: int, lanes: int
+) -> None:
+    """``out[:pitch] = `` the bias of `query`'s keys by a head's `table`, then -inf.
+
+    Runs are stored in whole vectors, each over what the one before wrote too much: up to
+    `lanes` elements behind the row are written as well.
+    """
+    line, columns = grid.table[1], grid.columns
+    qy, qx = e.let(query // grid.query_columns), e.let(query % grid.query_columns)
+    last = grid.stride * ((grid.query_rows - 1) * line + grid.query_columns - 1)
+    source = table.at(e.hold(last - (qy * line + qx) * grid.stride))
+    with e.loop(grid.rows, "key_row") as y:
+        run, place = e.let(y * line), e.let(y * columns)
+        for start in range(0, columns, lanes):
+            e.store(out, place + start, e.load(source, run + start, lanes), lanes)
+    start = grid.rows * columns
+    for width in vector_widths(pitch - start, lanes):
+        e.store(out, start, float32(-np.inf, width), width)
+        start += width
