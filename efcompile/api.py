@@ -129,6 +129,7 @@ def optimize(
 ) -> CompiledModel:
     """Compile `model` (a module, or a name such as ``"efficientformer_l1"``) for `target`.
 
+    A model by name gets the same random weights every time, if it has none of its own.
     Without `example_inputs` the size the model states is used, at batch one.  `passes` replaces
     the pipeline, `disable` leaves out passes by name, `hook` sees every stage.  The bundle is
     written into `out`, or kept in a temporary folder until `save`.  Where the target runs here
@@ -140,7 +141,7 @@ def optimize(
     """
     # The compiler imports TVM, which loading and running a bundle does not need.
     from efcompile.capture import capture, name_of
-    from efcompile.models.zoo import resolve_model, title_of
+    from efcompile.models.zoo import title_of
     from efcompile.passes.pipeline import build_pipeline
     from efcompile.reuse import RESULTS, key_of
 
@@ -148,7 +149,7 @@ def optimize(
     described = resolve(target, cpu=cpu, features=features)
     object_toolchain(described)  # a missing compiler is better told before the work
     pipeline = build_pipeline(passes, disable)
-    module = resolve_model(model) if isinstance(model, str) else model
+    module = _named(model) if isinstance(model, str) else model
     title = name or (title_of(model) if isinstance(model, str) else name_of(module))
     with timed() as seconds:
         with step("capture"):
@@ -169,6 +170,14 @@ def optimize(
     compiled = CompiledModel(bundle, count, folder=result.folder if out is None else None)
     compiled.history = History(result.stages, captured.notes, result.parity, seconds, reused)
     return compiled
+
+
+def _named(name: str) -> nn.Module:
+    from efcompile.models.zoo import resolve_model
+
+    with torch.random.fork_rng(devices=()):
+        torch.default_generator.manual_seed(0)
+        return resolve_model(name)
 
 
 def _intact(result: Result | None) -> Result | None:

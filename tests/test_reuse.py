@@ -65,6 +65,15 @@ def test_the_bundle_lasts_as_long_as_any_of_them() -> None:
     assert _right(second, model)
 
 
+def test_a_model_by_name_is_the_same_every_time() -> None:
+    before = torch.random.get_rng_state()
+    first = efcompile.optimize("tests.small:Small", threads=1)
+    torch.rand(3)
+    second = efcompile.optimize("tests.small:Small", threads=1)
+    torch.random.set_rng_state(before)
+    assert [_reused(c) for c in (first, second)] == [False, True]
+
+
 def test_it_can_be_turned_off() -> None:
     model = small()
     assert not _reused(_optimize(model, reuse=False))
