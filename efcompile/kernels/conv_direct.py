@@ -16,7 +16,7 @@ from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.conv_shape import ConvShape, conv_shape, plain_conv
 from efcompile.kernels.emit import Emitter, Expr, View, int32
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
-from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
+from efcompile.kernels.register_tile import SHORT, Tile, choose_tile, pack_panels
 from efcompile.kernels.rows import PaddedRow, copy_padded, gemm_rows, smaller
 from efcompile.kernels.span import share
 from efcompile.kernels.tile import Segment, Sink, store_epilogue
@@ -71,15 +71,18 @@ def _copied_floats(shape: ConvShape, rows: int) -> int:
     return planes * input_rows * _padded_row(shape).pitch
 
 
+def _depth(shape: ConvShape) -> int:
+    """Elements of k."""
+    return shape.kernel[0] * shape.kernel[1] * shape.channels // shape.groups
+
+
 def _tile(shape: ConvShape, target: Target) -> Tile:
-    """The product's tile: of no more than 16 sums where windows overlap along channels-first
-    rows on x86.  A pixel's elements there are its neighbour's too, and LLVM keeps them between
-    the two; with all 32 registers taken, sums would go to the stack and back."""
-    columns = shape.filters // shape.groups
-    if shape.nchw and shape.stride[1] < shape.kernel[1] and target.arch == "x86_64":
-        operands = 1 + min(2, -(-columns // target.lanes))
-        target = replace(target, registers=min(target.registers, 16 + operands))
-    return choose_tile(shape.out_width, columns, target)
+    """The product's tile: a small one where windows overlap along channels-first rows on x86.
+    A pixel's elements there are its neighbour's too, and LLVM keeps them between the two; with
+    all 32 registers taken, sums would go to the stack and back."""
+    overlap = shape.nchw and shape.stride[1] < shape.kernel[1]
+    depth = min(_depth(shape), SHORT) if overlap else _depth(shape)
+    return choose_tile(shape.out_width, shape.filters // shape.groups, target, depth)
 
 
 def default_knobs(shape: ConvShape, target: Target) -> Knobs:
@@ -88,7 +91,7 @@ def default_knobs(shape: ConvShape, target: Target) -> Knobs:
     out instead."""
     columns = shape.filters // shape.groups
     tile = _tile(shape, target)
-    depth = shape.kernel[0] * shape.kernel[1] * shape.channels // shape.groups
+    depth = _depth(shape)
     panels = max(1, columns // tile.panel)
     heavy = 4 * depth * columns > target.l2_bytes // 2 and shape.groups == 1
     budget = target.l2_bytes // (2 if heavy else 4) // 4
@@ -124,7 +127,7 @@ def build(symbol: str, shape: ConvShape, target: Target, knobs: Knobs) -> Built:
     staged = shape.act not in CHEAP
     stage_floats = tile.rows * tile.panel if staged else 0
     columns = shape.filters // shape.groups
-    depth = shape.kernel[0] * shape.kernel[1] * shape.channels // shape.groups
+    depth = _depth(shape)
     panels = columns // tile.panel
     parts = max(1, -(-panels // knobs.task_panels))
     blocks = -(-shape.out_height // knobs.task_rows)

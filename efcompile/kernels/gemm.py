@@ -73,7 +73,7 @@ def plain(shape: Shape) -> Any:
 
 def default_knobs(shape: Shape, target: Target) -> Knobs:
     """Panel groups of half the L2 cache; row blocks that leave a few tasks per core."""
-    tile = choose_tile(shape.m, shape.n, target)
+    tile = choose_tile(shape.m, shape.n, target, shape.k)
     panel_bytes = 4 * shape.k * tile.panel
     panels = max(1, shape.n // tile.panel)
     task_panels = min(panels, max(1, target.l2_bytes // 2 // panel_bytes))

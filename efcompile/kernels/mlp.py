@@ -98,7 +98,8 @@ def block_rows(shape: Shape, target: Target) -> int:
 def default_knobs(shape: Shape, target: Target) -> Knobs:
     """Blocks by `block_rows`, and the tiles that fit them best."""
     rows = block_rows(shape, target)
-    return Knobs(choose_tile(rows, shape.h, target), choose_tile(rows, shape.n, target), rows)
+    up = choose_tile(rows, shape.h, target, shape.k)
+    return Knobs(up, choose_tile(rows, shape.n, target, shape.h), rows)
 
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:

@@ -71,7 +71,7 @@ def plain(shape: Shape) -> Any:
 
 def default_knobs(shape: Shape, target: Target) -> Knobs:
     """Row blocks of a quarter of the L2 cache, cut by panels into two tasks per core."""
-    tile = choose_tile(shape.m, shape.n, target)
+    tile = choose_tile(shape.m, shape.n, target, shape.k)
     row_tiles = max(1, shape.m // tile.rows)
     fitting = max(1, target.l2_bytes // 4 // (4 * shape.k * tile.rows))
     blocks = max(-(-row_tiles // fitting), min(row_tiles, target.cores))

@@ -52,22 +52,38 @@ def pack_panels(weight: Array, panel: int) -> Array:
     return np.ascontiguousarray(np.concatenate(parts), dtype=np.float32)
 
 
-def choose_tile(m: int, n: int, target: Target) -> Tile:
-    """The tile that covers m x n in the fewest estimated cycles within the registers.
+SHORT = 64
+"""Elements of k below which a tile's end weighs as much as its sums."""
+
+
+def choose_tile(m: int, n: int, target: Target, depth: int | None = None) -> Tile:
+    """The tile that covers m x n in the fewest estimated cycles within the registers, for a
+    product of `depth` elements of k (None: many).
 
     A tile of r rows and v vectors needs r * v accumulators, the v weights and the A operands
     (one, reloaded, where it is broadcast) in registers.  Per k step it takes at least r * v / 2
-    cycles of the two multiply-add pipes, (r + v) / 2 of the two load ports, and 4 of latency.
+    cycles of the two multiply-add pipes, (r + v) / 2 of the two load ports, and 4 of latency
+    (8 sums on two pipes hide that in theory only).  x86 cores look so far ahead that the end of
+    one tile goes under the next if a short one has no more than 14 sums (measured; 12 is the
+    most that 16 registers allow).
     """
     lane_a = target.arch == "aarch64"
+    most = 14 if depth is not None and depth <= SHORT and not lane_a else target.registers
+    latency = 4.0 if lane_a else 4.5
 
     def fits(rows: int, vectors: int) -> bool:
         operands = rows + vectors if lane_a else vectors + 1
-        return rows * vectors + operands <= target.registers
+        sums = rows * vectors
+        return sums <= most and sums + operands <= target.registers and cached(vectors)
+
+    def cached(vectors: int) -> bool:
+        """A panel and the next, which is asked for meanwhile, stay in L2."""
+        bytes_ = 4 * (depth or 0) * vectors * target.lanes
+        return vectors == 1 or bytes_ <= target.l2_bytes // 2
 
     def step(rows: int, vectors: float) -> float:
         loads = rows / 4 + vectors if lane_a else rows + vectors
-        return max(rows * vectors / 2, loads / 2, 4.0)
+        return max(rows * vectors / 2, loads / 2, latency)
 
     def cost(rows: int, vectors: int) -> float:
         panel = vectors * target.lanes
