@@ -102,8 +102,8 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
     """Steps by `step_rows`, and the tiles that fit them best."""
     rows = step_rows(shape, target)
     return Knobs(
-        choose_tile(shape.across.size, shape.c, target),
-        choose_tile(_down_width(shape, rows), shape.n, target),
+        choose_tile(shape.across.size, shape.c, target, shape.k),
+        choose_tile(_down_width(shape, rows), shape.n, target, shape.c),
         choose_pixels(shape.across, target.registers),
         rows,
     )
