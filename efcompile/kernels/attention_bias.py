@@ -9,7 +9,7 @@ from efcompile.kernels.attention_shape import Shape, pitch_of
 from efcompile.kernels.emit import Emitter, Expr, View, splat
 from efcompile.kernels.kernel import Array, OpCall
 from efcompile.kernels.register_tile import vector_widths
-from efcompile.kernels.relative_bias import Relative, pack_tables, write_row
+from efcompile.kernels.relative_bias import Relative, pack_tables, row_start, write_row
 
 Strides = tuple[int, int, int]
 """Of batch, head and query; 0 where the bias is the same for all."""
@@ -81,11 +81,19 @@ class BiasPointers:
     def write_rows(self, e: Emitter, out: View, rows: int, pitch: int, lanes: int) -> None:
         """``out[rows, pitch] = bias`` of a relative one, from its row on, and as much as a vector
         behind."""
-        if self.relative is None:
-            return
+        assert self.relative is not None
         with e.loop(rows, "row") as row:
-            query, line = e.let(self.query + row), out.at(e.let(row * pitch))
-            write_row(e, self.relative, self.padded, query, line, pitch, lanes)
+            source = self.padded.at(row_start(e, self.relative, self.query + row))
+            write_row(e, self.relative, source, out.at(e.let(row * pitch)), pitch, lanes)
+
+    def write_heads(self, e: Emitter, out: View, heads: int, pitch: int, lanes: int) -> None:
+        """``out[heads, pitch] = bias`` of a relative one at its row, and as much as a vector
+        behind."""
+        assert self.relative is not None
+        source = self.padded.at(row_start(e, self.relative, self.query))
+        with e.loop(heads, "head") as head:
+            table, line = source.at(e.let(head * self.strides[1])), out.at(e.let(head * pitch))
+            write_row(e, self.relative, table, line, pitch, lanes)
 
     def add_at_run_time(
         self, e: Emitter, shape: Shape, scores: View, rows: int, lanes: int

@@ -106,9 +106,8 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
 
                 def prepare(row: Expr) -> None:
                     if bias.relative is not None:
-                        with e.loop(heads, "head") as head:
-                            line = bias.at(e, batch, head, first + row)
-                            line.write_rows(e, biases.at(e.let(head * pitch)), 1, pitch, lanes)
+                        line = bias.at(e, batch, 0, first + row)
+                        line.write_heads(e, biases, heads, pitch, lanes)
 
                 def biased(row: Expr, g: Expr, column: Expr, value: Expr) -> Expr:
                     if bias.relative is not None:

@@ -95,22 +95,25 @@ def pack_tables(bias: Array, grid: Relative, lanes: int) -> Array:
     return contiguous(np.append(grid.table_of(bias[0]).ravel(), np.zeros(lanes)))
 
 
-def write_row(
-    e: Emitter, grid: Relative, table: View, query: Expr, out: View, pitch: int, lanes: int
-) -> None:
-    """``out[:pitch] = `` the bias of `query`'s keys by a head's `table`, then -inf.
+def row_start(e: Emitter, grid: Relative, query: Expr) -> Expr:
+    """Where in a head's table the first run of `query`'s row lies."""
+    qy, qx = e.let(query // grid.query_columns), e.let(query % grid.query_columns)
+    line = grid.table[1]
+    last = grid.stride * ((grid.query_rows - 1) * line + grid.query_columns - 1)
+    return e.hold(last - (qy * line + qx) * grid.stride)
+
+
+def write_row(e: Emitter, grid: Relative, source: View, out: View, pitch: int, lanes: int) -> None:
+    """``out[:pitch] = `` the biases of a query whose row starts at `source`, then -inf.
 
     Runs are stored in whole vectors, each over what the one before wrote too much: up to
     `lanes` elements behind the row are written as well.
     """
     line, columns = grid.table[1], grid.columns
-    qy, qx = e.let(query // grid.query_columns), e.let(query % grid.query_columns)
-    last = grid.stride * ((grid.query_rows - 1) * line + grid.query_columns - 1)
-    source = table.at(e.hold(last - (qy * line + qx) * grid.stride))
-    with e.loop(grid.rows, "key_row") as y:
-        run, place = e.let(y * line), e.let(y * columns)
+    for y in range(grid.rows):
         for start in range(0, columns, lanes):
-            e.store(out, place + start, e.load(source, run + start, lanes), lanes)
+            value = e.load(source, y * line + start, lanes)
+            e.store(out, y * columns + start, value, lanes)
     start = grid.rows * columns
     for width in vector_widths(pitch - start, lanes):
         e.store(out, start, float32(-np.inf, width), width)
