@@ -8,7 +8,8 @@
 
 The model's own library runs the network with a clock around every call, so each kernel finds
 caches and weights as they are there: weights that exceed the last-level cache come from memory.
-`hot` is the same call made twice in a row, the second timed.  Figures are medians over rounds;
+`hot` is the same call made twice in a row, the second timed.  Figures are medians over rounds
+(their sum is some per cent below the whole's median, in which no call has its median each time);
 peaks (`machine.py`) are of the same run.  `bound` is the least possible time (`roofline.py`, from
 counts in `work.py`) and what sets it.  FMA share is nominal flops by the peak; copy share is
 bytes (operands and weights once) by the copy rate of the level that the larger of them fits.

@@ -49,11 +49,11 @@ ACTIVATIONS: dict[str, tuple[int, int]] = {
     "relu6": (0, 2),
     "hardsigmoid": (1, 3),
     "hardswish": (2, 3),
-    "gelu": (14, 3),
+    "gelu": (10, 3),
     "gelu_tanh": (13, 5),
     "silu": (10, 5),
     "sigmoid": (10, 5),
-    "tanh": (14, 2),
+    "tanh": (12, 2),
     "exp": (9, 4),
 }
 """Multiplications (fused or not; a division is one) and other operations per element, at the

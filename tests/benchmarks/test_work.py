@@ -1,14 +1,21 @@
 from math import prod
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks.loops import instructions
 from benchmarks.work import ACTIVATIONS, Work, line, work_of
 from efcompile.kernels import ffn_shape, gemm, mlp, pool, pool_linear, pool_mixer
+from efcompile.kernels.activations import VECTOR
 from efcompile.kernels.conv_shape import ConvShape
+from efcompile.kernels.emit import Emitter
 from efcompile.kernels.registry import KERNELS
 from efcompile.kernels.stencil import Axis
 from efcompile.ops.activation import ACTIVATIONS as KNOWN
+from efcompile.targets.resolve import resolve
+from efcompile.tvm_api import build_object
+from tests.bundle.binaries import tool
 
 
 def test_every_kernel_and_activation_has_a_count() -> None:
@@ -17,6 +24,28 @@ def test_every_kernel_and_activation_has_a_count() -> None:
         # A kernel without a row is a KeyError, one with a row wants a real shape.
         with pytest.raises(AttributeError):
             work_of(kernel.name, None)
+
+
+_PRODUCTS = ("fmla", "fmls", "fmul", "fdiv")
+_MOVES = ("ldr", "ldp", "str", "adrp", "mov", "fmov", "dup", "ret")
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_no_activation_is_made_with_fewer_operations_than_counted(
+    name: str, tmp_path: Path
+) -> None:
+    target = resolve("arm64")
+    e = Emitter()
+    x = e.pointer("x")
+    e.store(x, 0, VECTOR[name](e, e.load(x, 0, target.lanes), target.lanes), target.lanes)
+    path = tmp_path / "activation.o"
+    path.write_bytes(build_object([e.finish("activation")], target))
+    listing = tool("llvm-objdump", "-d", "--no-show-raw-insn", path)
+    code = [instruction.text for instruction in instructions(listing, "activation")]
+    products = sum(text.startswith(_PRODUCTS) for text in code)
+    others = sum(not text.startswith(_PRODUCTS + _MOVES) for text in code)
+    multiply, add = ACTIVATIONS[name]
+    assert (multiply <= products, add <= others) == (True, True), code
 
 
 def test_a_kernel_without_a_row_is_refused() -> None:
