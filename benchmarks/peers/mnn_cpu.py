@@ -57,13 +57,14 @@ class Mnn(FilePeer):
         """See `FilePeer.load`."""
         mnn = self.runtime()
         inputs, outputs = json.loads((folder / _NAMES).read_text())
+        # The loader's own `thread_num` and `precision_mode` do not reach the backend: it would
+        # start four threads.
+        settings = {"backend": "CPU", "precision": "high", "numThread": threads}
         module = mnn.nn.load_module_from_file(
             str(folder / _FILE),
             inputs,
             outputs,
-            backend=mnn.expr.Backend.CPU,
-            precision_mode=mnn.expr.PrecisionMode.High,
-            thread_num=threads,
+            runtime_manager=mnn.nn.create_runtime_manager((settings,)),
             rearrange=True,
             shape_mutable=False,
         )
