@@ -6,7 +6,7 @@
 
 Everyone runs under `qemu-aarch64`, on the same emulated CPU, in fp32 with one thread; a plugin
 counts every instruction.  Peers run in an arm64 Python that the command puts into the user's
-cache folder on first use (`arm64_python.py`).  What is counted is one more call in a process
+cache folder on first use (`arm64_python.py`); `mnn-tanh` is explained in `arm64_count.py`.  What is counted is one more call in a process
 that has made some: ours from one to two, theirs from two to three.  All outputs are compared
 with eager PyTorch on random weights; a peer that is wrong is said so and not counted.
 
@@ -14,7 +14,7 @@ Instructions are not time: they say how much a kernel asks of a core, not how we
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +26,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.arm64_count import PEERS, TARGET, Row, count_ours, count_peer, emulated_cpu
-from benchmarks.arm64_python import arm64_python
+from benchmarks.arm64_python import Arm64Python, arm64_python
 from benchmarks.case import open_case
 from benchmarks.output import console, table, write_json
 from benchmarks.peers.registry import FILE_PEERS, OURS
@@ -62,12 +62,12 @@ def main(
     try:
         python = arm64_python()
         for source in sources:
-            rows, refused = _measure(source, wanted)
+            rows, refused = _measure(source, wanted, python)
             console.print(figures(source, rows))
             for name, reason in refused.items():
-                console.print(f"{name} {reason}", markup=False)
+                console.print(f"{name} cannot take part: {reason}", markup=False)
             found[source] = {"rows": [_record(row, rows) for row in rows], "refused": refused}
-            shortfalls += missed(source, rows, goals.get(source))
+            shortfalls += missed(source, rows, goals.get(source), refused)
     except EfcompileError as error:
         console.print(str(error), markup=False)
         raise typer.Exit(1) from error
@@ -118,8 +118,11 @@ def best(rows: Sequence[Row]) -> Row | None:
     return min(peers, key=lambda row: row.counts.total, default=None)
 
 
-def missed(model: str, rows: Sequence[Row], goal: float | None) -> list[str]:
-    """Why `rows` fall short of `goal` millions, if they do; a wrong result always does."""
+def missed(
+    model: str, rows: Sequence[Row], goal: float | None, refused: Iterable[str] = ()
+) -> list[str]:
+    """Why `rows` fall short of `goal` millions, if they do; a wrong result always does, and
+    nobody is below a peer that was asked for and `refused`."""
     ours = next(row for row in rows if row.name == OURS.name)
     reasons = []
     if not ours.right:
@@ -129,10 +132,9 @@ def missed(model: str, rows: Sequence[Row], goal: float | None) -> list[str]:
     millions = ours.counts.total / 1e6
     if millions > goal:
         reasons.append(f"{model}: {millions:.1f} M instructions are above the goal of {goal:g} M")
+    reasons += [f"{model}: not compared with {name}" for name in refused]
     least = best(rows)
-    if least is None:
-        reasons.append(f"{model}: no peer to compare with")
-    elif ours.counts.total >= least.counts.total:
+    if least is not None and ours.counts.total >= least.counts.total:
         peer = f"{least.name}'s {least.counts.total / 1e6:.1f} M"
         reasons.append(f"{model}: {millions:.1f} M instructions are not below {peer}")
     return reasons
@@ -155,9 +157,10 @@ def figures(model: str, rows: Sequence[Row]) -> Table:
     return table(title, (*columns, "parity"), lines)
 
 
-def _measure(source: str, peers: Sequence[str]) -> tuple[list[Row], Mapping[str, str]]:
+def _measure(
+    source: str, peers: Sequence[str], python: Arm64Python
+) -> tuple[list[Row], Mapping[str, str]]:
     """The rows of one model, ours first, and why a peer has none."""
-    python = arm64_python()
     refused = {}
     with open_case(source) as case:
         rows = [count_ours(case)]
@@ -165,11 +168,9 @@ def _measure(source: str, peers: Sequence[str]) -> tuple[list[Row], Mapping[str,
             try:
                 row = count_peer(case, name, python)
             except Exception as problem:  # whatever a peer raises for a model it cannot take
-                refused[name] = f"cannot take part: {problem}"
+                refused[name] = str(problem)
                 continue
-            if row is None:
-                refused[name] = "is the same as mnn here: the model has no GELU"
-            else:
+            if row is not None:
                 rows.append(row)
     return rows, refused
 
