@@ -1,11 +1,12 @@
 """Timing contestants that keep threads of their own, in turns.
 
 Every round gives each contestant its turn, so drift of a shared machine hits all alike, and
-starts with another one.  A turn is one untimed call, which brings the contestant's weights back
-into the caches and wakes its threads, then one timed call: what a program sees that runs one
-model all the time.  With several threads a pause goes before each turn: the threads of the last
-contestant spin for a while after their work, waiting for more, and would take cores from the
-next one.  Nobody is told to stop spinning, which would slow those who live by it.
+starts with another one.  A turn is an untimed call, which brings the contestant's weights back
+into the caches, then a timed one: what a program sees that runs one model all the time.  With
+several threads a pause goes before each turn: the threads of the last contestant spin for a
+while after their work, waiting for more, and would take cores from the next one.  After it the
+untimed calls are three, until threads are awake again and cores at speed.  Nobody is told to
+stop spinning, which would slow those who live by it.
 """
 
 import statistics
@@ -15,6 +16,7 @@ from collections.abc import Callable, Mapping
 PAUSE_SECONDS = 0.05
 """Longer than any of the contestants spins (ncnn's OpenMP, the most patient, 20 ms)."""
 
+UNTIMED, UNTIMED_AFTER_PAUSE = 1, 3
 MIN_ROUNDS = 5
 _WARMUP = 2
 
@@ -29,6 +31,7 @@ def take_turns(
     """
     order = list(contestants.items())
     samples: dict[str, list[int]] = {name: [] for name in contestants}
+    untimed = UNTIMED_AFTER_PAUSE if pause else UNTIMED
     start = time.perf_counter()
     for round_ in range(-_WARMUP, rounds):
         if round_ >= MIN_ROUNDS and time.perf_counter() - start > seconds:
@@ -36,7 +39,8 @@ def take_turns(
         first = round_ % len(order)
         for name, call in order[first:] + order[:first]:
             time.sleep(pause)
-            call()
+            for _ in range(untimed):
+                call()
             begin = time.perf_counter_ns()
             call()
             elapsed = time.perf_counter_ns() - begin

@@ -5,7 +5,6 @@ import pytest
 import typer
 
 from benchmarks.compare import main
-from benchmarks.peers.registry import OURS, PEERS, chosen
 
 SMALL = "tests.small:Small"
 
@@ -31,18 +30,3 @@ def test_it_prints_and_writes_every_figure(
 def test_a_ratio_above_the_limit_fails() -> None:
     with pytest.raises(typer.Exit):
         main([SMALL], "eager", None, rounds=5, seconds=0, limit=0.0, json_file=None)
-
-
-def test_peers_are_chosen_by_name() -> None:
-    assert [peer.name for peer in chosen("ncnn,ort")] == ["ncnn", "ort"]
-    assert {peer.name for peer in chosen(None)} <= set(PEERS)
-    for wrong in ("", "tensorrt", OURS.name):
-        with pytest.raises(ValueError, match="choose from eager"):
-            chosen(wrong)
-
-
-def test_a_peer_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(PEERS["ncnn"]), "packages", ("no-such-package",))
-    assert "ncnn" not in [peer.name for peer in chosen(None)]
-    with pytest.raises(ValueError, match="ncnn needs no-such-package"):
-        chosen("ncnn")

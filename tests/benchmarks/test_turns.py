@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from benchmarks.turns import MIN_ROUNDS, pause_for, ratio, take_turns
+from benchmarks.turns import MIN_ROUNDS, UNTIMED_AFTER_PAUSE, pause_for, ratio, take_turns
 
 
 def test_every_round_calls_each_twice_and_times_the_second() -> None:
@@ -27,9 +27,11 @@ def test_time_ends_the_rounds_but_not_the_first_ones() -> None:
 
 
 def test_a_pause_goes_before_each_turn() -> None:
+    calls: list[None] = []
     start = time.perf_counter()
-    take_turns({"a": lambda: None}, rounds=5, seconds=60, pause=0.01)
+    take_turns({"a": lambda: calls.append(None)}, rounds=5, seconds=60, pause=0.01)
     assert time.perf_counter() - start > 7 * 0.01
+    assert len(calls) == 7 * (UNTIMED_AFTER_PAUSE + 1)
     assert pause_for(1) == 0 < pause_for(2)
 
 
