@@ -6,9 +6,11 @@
 
 Everyone runs under `qemu-aarch64`, on the same emulated CPU, in fp32 with one thread; a plugin
 counts every instruction.  Peers run in an arm64 Python that the command puts into the user's
-cache folder on first use (`arm64_python.py`); `mnn-tanh` is explained in `arm64_count.py`.  What is counted is one more call in a process
-that has made some: ours from one to two, theirs from two to three.  All outputs are compared
-with eager PyTorch on random weights; a peer that is wrong is said so and not counted.
+cache folder on first use (`arm64_python.py`); `mnn-tanh` is explained in `arm64_count.py`.
+
+What is counted is one more call in a process that has made some: ours from one to two, theirs
+from two to three.  All outputs are compared with eager PyTorch on random weights; a peer that
+is wrong is said so and not counted.
 
 Instructions are not time: they say how much a kernel asks of a core, not how well it fits one.
 """
@@ -134,7 +136,9 @@ def missed(
         reasons.append(f"{model}: {millions:.1f} M instructions are above the goal of {goal:g} M")
     reasons += [f"{model}: not compared with {name}" for name in refused]
     least = best(rows)
-    if least is not None and ours.counts.total >= least.counts.total:
+    if least is None:
+        reasons.append(f"{model}: no peer to compare with")
+    elif ours.counts.total >= least.counts.total:
         peer = f"{least.name}'s {least.counts.total / 1e6:.1f} M"
         reasons.append(f"{model}: {millions:.1f} M instructions are not below {peer}")
     return reasons

@@ -135,8 +135,9 @@ def _fill(folder: Path, apt: Path) -> None:
     python = Arm64Python(folder)
     platforms = [word for name in _PLATFORMS for word in ("--platform", name)]
     fixed = ["--python-version", python.version, "--implementation", "cp", *platforms]
-    where = ["--only-binary=:all:", "--no-deps", "--no-compile", "--target", folder / "site"]
-    _do(sys.executable, "-m", "pip", "install", "--quiet", *fixed, *where, *WHEELS)
+    how = ["--quiet", "--only-binary=:all:", "--no-deps", "--no-compile"]
+    install = (sys.executable, "-m", "pip", "install", "--target", folder / "site")
+    _do(*install, *how, *fixed, *WHEELS)
     python.run(["-c", _IMPORTS], cpu="max")  # leaves byte code, for quicker starts
 
 

@@ -173,6 +173,16 @@ def test_a_comma_in_the_path_is_no_matter(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @needs_arm64
+def test_the_environment_is_empty_but_for_options(tmp_path: Path) -> None:
+    # The stack of a program that just started: argc, argv[0], null, and the first variable.
+    look = "ldr x9, [sp, #24]\n cbz x9, 3f\n fmla v0.4s, v1.4s, v2.4s\n 3:\n"
+    program = assemble(START + look + EXIT, tmp_path)
+    without, given = count_instructions([program]), ("-E", "A=B")
+    assert count_instructions([program], options=given).fmla == without.fmla + 1
+    assert emulate([program], options=given) == ""
+
+
+@needs_arm64
 def test_output_and_failure_are_reported(tmp_path: Path) -> None:
     failing = assemble(START + "mov x8, #93\nmov x0, #3\nsvc #0\n", tmp_path)
     with pytest.raises(DeviceError, match="exited with status 3"):
