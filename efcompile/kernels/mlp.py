@@ -9,9 +9,10 @@ from efcompile.kernels.emit import Emitter, Expr, View, int32
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reference import te_activation, te_function
 from efcompile.kernels.refusal import refusal
-from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
+from efcompile.kernels.register_tile import NEON_ROWS, Tile, choose_tile, pack_panels
+from efcompile.kernels.side_by_side import SideBySide, fits, lay_side_by_side
 from efcompile.kernels.span import Span
-from efcompile.kernels.tile import Prefetch, Segment, gemm, store_epilogue
+from efcompile.kernels.tile import Prefetch, Segment, Sink, gemm, store_epilogue
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te
 
@@ -32,11 +33,13 @@ class Shape:
 
 @dataclass(frozen=True)
 class Knobs:
-    """The tiles of the two products, and the rows of a block, which is a task."""
+    """The tiles of the two products, the rows of a block, which is a task, and whether both
+    read their rows `side_by_side` (the tiles are equally high then)."""
 
     up: Tile
     down: Tile
     rows: int
+    side_by_side: bool
 
 
 def shape_of(call: OpCall) -> Shape | str:
@@ -83,7 +86,8 @@ def plain(shape: Shape) -> Any:
 def block_rows(shape: Shape, target: Target) -> int:
     """Rows of a block: as many as keep the hidden block in half of L1 while both weights stay in
     L2, else (every block streams the weights from memory) in half of L2; fewer if that
-    would leave a core without work, and rather a divisor of m than not."""
+    would leave a core without work, and rather a divisor of m than not (on NEON first of all
+    a multiple of what its tiles take best)."""
     weights = 4 * shape.h * (shape.k + shape.n)
     streams = weights > target.l2_bytes // 2
     budget = target.l2_bytes // 2 if streams else target.l1_bytes // 2
@@ -91,15 +95,19 @@ def block_rows(shape: Shape, target: Target) -> int:
     # A stream of weights costs more than an idle core unless the blocks stay tall.
     shares = -(-shape.m // target.cores)
     most = min(most, max(shares, 24 if streams else 8), shape.m)
-    divisors = [rows for rows in range(1, most + 1) if shape.m % rows == 0]
-    return divisors[-1] if 2 * divisors[-1] > most else most
+    step = NEON_ROWS if target.arch == "aarch64" and most >= NEON_ROWS else 1
+    most = min((most + step // 2) // step * step, shape.m)
+    divisors = [rows for rows in range(step, most + 1, step) if shape.m % rows == 0]
+    return divisors[-1] if divisors and 2 * divisors[-1] > most else most
 
 
 def default_knobs(shape: Shape, target: Target) -> Knobs:
     """Blocks by `block_rows`, and the tiles that fit them best."""
     rows = block_rows(shape, target)
     up = choose_tile(rows, shape.h, target, shape.k)
-    return Knobs(up, choose_tile(rows, shape.n, target, shape.h), rows)
+    down = choose_tile(rows, shape.n, target, shape.h)
+    whole = up.lane_a and up.rows == down.rows and fits(shape.k) and fits(shape.h)
+    return Knobs(up, down, rows, whole)
 
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
@@ -121,26 +129,32 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     begin, end = e.integer("begin"), e.integer("end")
 
     up, down = knobs.up, knobs.down
-    staged = shape.act not in CHEAP
+    staged = shape.act not in CHEAP and not knobs.side_by_side
     stage_floats = up.rows * up.panel if staged else 0
-    hidden = scratch.at(stage_floats)
+    copied_floats = knobs.rows * shape.k if knobs.side_by_side else 0
+    copied = scratch.at(stage_floats)
+    hidden = copied.at(copied_floats)
 
     def product(tile: Tile, a: View, rows: int, n: int, k: int, w: View, b: View | None,
-                target_rows: View, act: str, rest: View | None) -> None:  # fmt: skip
-        sink = store_epilogue(target_rows, n, act, rest)
+                sink: Sink | SideBySide, stage: View | None) -> None:  # fmt: skip
         row_tiles, panels = Span.whole(rows, tile.rows), Span.whole(n, tile.panel)
-        stage = scratch if act not in CHEAP else None
         ahead = Prefetch.over(rows, n, tile)
+        segments = [Segment(a, k, k, side_by_side=knobs.side_by_side)]
         gemm(
-            e, tile, n, rows, row_tiles, panels, [Segment(a, k, k)], w, b, sink, stage,
-            prefetch=ahead,
+            e, tile, n, rows, row_tiles, panels, segments, w, b, sink, stage, prefetch=ahead
         )  # fmt: skip
 
     def block(first: Expr, rows: int) -> None:
         source, result = x.at(e.let(first * shape.k)), e.let(first * shape.n)
         rest = None if residual is None else residual.at(result)
-        product(up, source, rows, shape.h, shape.k, weight1, bias1, hidden, shape.act, None)
-        product(down, hidden, rows, shape.n, shape.h, weight2, bias2, out.at(result), "none", rest)
+        middle: Sink | SideBySide = store_epilogue(hidden, shape.h, shape.act, None)
+        if knobs.side_by_side:
+            lay_side_by_side(e, source, shape.k, rows, shape.k, up.rows, copied)
+            source, middle = copied, SideBySide(hidden, shape.h, shape.act)
+        product(up, source, rows, shape.h, shape.k, weight1, bias1, middle,
+                scratch if staged else None)  # fmt: skip
+        last = store_epilogue(out.at(result), shape.n, "none", rest)
+        product(down, hidden, rows, shape.n, shape.h, weight2, bias2, last, None)
 
     whole, tail = shape.m // knobs.rows, shape.m % knobs.rows
     with e.loop(end - begin, "task", begin) as task:
@@ -151,7 +165,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
                 block(task * knobs.rows, knobs.rows)
             with e.when(task == int32(whole)):
                 block(int32(whole * knobs.rows), tail)
-    scratch_floats = stage_floats + knobs.rows * shape.h
+    scratch_floats = stage_floats + copied_floats + knobs.rows * shape.h
     return Built(e.finish(symbol), 4 * scratch_floats, whole + (tail > 0))
 
 

@@ -6,6 +6,7 @@ last panel is as narrow as the remainder needs (vectors of halving width), so no
 a panel that starts at column c starts at element ``c * K``, whatever the widths.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,34 +68,21 @@ def choose_tile(m: int, n: int, target: Target, depth: int | None = None) -> Til
     one tile goes under the next if a short one has no more than 14 sums (measured; 12 is the
     most that 16 registers allow).
     """
-    lane_a = target.arch == "aarch64"
-    most = 14 if depth is not None and depth <= SHORT and not lane_a else target.registers
-    latency = 4.0 if lane_a else 4.5
+    if target.arch == "aarch64":
+        return _choose_neon_tile(m, n, target)
+    most = 14 if depth is not None and depth <= SHORT else target.registers
 
     def fits(rows: int, vectors: int) -> bool:
-        operands = rows + vectors if lane_a else vectors + 1
         sums = rows * vectors
-        return sums <= most and sums + operands <= target.registers and cached(vectors)
+        return sums <= most and sums + vectors + 1 <= target.registers and cached(vectors)
 
     def cached(vectors: int) -> bool:
         """A panel and the next, which is asked for meanwhile, stay in L2."""
         bytes_ = 4 * (depth or 0) * vectors * target.lanes
         return vectors == 1 or bytes_ <= target.l2_bytes // 2
 
-    def step(rows: int, vectors: float) -> float:
-        loads = rows / 4 + vectors if lane_a else rows + vectors
-        return max(rows * vectors / 2, loads / 2, latency)
-
-    def cost(rows: int, vectors: int) -> float:
-        panel = vectors * target.lanes
-        tail_vectors = len(vector_widths(n % panel, target.lanes))
-        total = 0.0
-        for tile_rows, times in ((rows, m // rows), (m % rows, 1)):
-            if tile_rows:
-                total += times * (n // panel) * step(tile_rows, vectors)
-                total += times * (step(tile_rows, tail_vectors) if tail_vectors else 0.0)
-        # Fewer, larger tiles win ties: each tile pays for its start, epilogue and k-loop exit.
-        return total * (1 + 0.5 / (rows * vectors))
+    def step(rows: int, vectors: int) -> float:
+        return max(rows * vectors / 2, (rows + vectors) / 2, 4.5)
 
     widest = -(-n // target.lanes)
     candidates = [
@@ -103,5 +91,46 @@ def choose_tile(m: int, n: int, target: Target, depth: int | None = None) -> Til
         for rows in range(1, min(m, target.registers) + 1)
         if fits(rows, vectors)
     ]
-    rows, vectors = min(candidates, key=lambda c: cost(*c))
-    return Tile(rows, vectors, target.lanes, unroll=8 if lane_a else 4, lane_a=lane_a)
+    rows, vectors = min(candidates, key=lambda c: _cover(m, n, c, target.lanes, step))
+    return Tile(rows, vectors, target.lanes, unroll=4, lane_a=False)
+
+
+NEON_ROWS = 7
+"""Rows of NEON's best tile: with 3 vectors all but one of 32 registers have something to do."""
+
+
+def _choose_neon_tile(m: int, n: int, target: Target) -> Tile:
+    """The tile that covers m x n in the fewest instructions within the registers.
+
+    Per k step r * v multiply-adds, a load for two vectors of weights, and one for four to eight
+    elements of A (see `side_by_side`); with fewer than 8 sums it waits for the last step's.
+    """
+
+    def step(rows: int, vectors: int) -> float:
+        return max(rows * vectors, 8) + vectors / 2 + rows / 6
+
+    candidates = [
+        (rows, vectors)
+        for vectors in range(1, min(6, -(-n // target.lanes)) + 1)
+        for rows in range(1, min(m, target.registers) + 1)
+        if rows * vectors + rows + vectors <= target.registers
+    ]
+    rows, vectors = min(candidates, key=lambda c: _cover(m, n, c, target.lanes, step))
+    return Tile(rows, vectors, target.lanes, unroll=16, lane_a=True)
+
+
+def _cover(
+    m: int, n: int, tile: tuple[int, int], lanes: int, step: Callable[[int, int], float]
+) -> float:
+    """What m x n costs in tiles of (rows, vectors), remainders included, with `step` for one
+    step of k."""
+    rows, vectors = tile
+    whole, rest = divmod(n, vectors * lanes)
+    rest_vectors = len(vector_widths(rest, lanes))
+    total = 0.0
+    for tile_rows, times in ((rows, m // rows), (m % rows, 1)):
+        if tile_rows:
+            total += times * whole * step(tile_rows, vectors)
+            total += times * (step(tile_rows, rest_vectors) if rest_vectors else 0.0)
+    # Fewer, larger tiles win ties: each tile pays for its start, epilogue and k-loop exit.
+    return total * (1 + 0.5 / (rows * vectors))

@@ -12,6 +12,7 @@ from math import prod
 from efcompile.kernels.activations import VECTOR
 from efcompile.kernels.emit import Emitter, Expr, Register, View, float32, int32, lane, splat
 from efcompile.kernels.register_tile import Tile, vector_widths
+from efcompile.kernels.side_by_side import SideBySide
 from efcompile.kernels.span import Span
 
 Sink = Callable[[Emitter, Expr, Expr, int, Expr], None]
@@ -24,12 +25,14 @@ class Segment:
 
     `repeats` nests further runs around them, outermost first: (count, step) says that `count`
     of what is inside follow one another, `step` elements apart in `a` (the rows of a stencil).
+    With `side_by_side` (for `Tile.lane_a`; `stride` is `depth`) `a` is laid out as in that file.
     """
 
     a: View
     stride: int
     depth: int
     repeats: tuple[tuple[int, int], ...] = ()
+    side_by_side: bool = False
 
     @property
     def total(self) -> int:
@@ -89,7 +92,7 @@ def gemm(
     segments: Sequence[Segment],
     weights: View,
     bias: View | None,
-    sink: Sink,
+    sink: Sink | SideBySide,
     stage: View | None = None,
     weight_stride: int | None = None,
     prefetch: Prefetch | None = None,
@@ -172,7 +175,7 @@ class _Code:
     weights: View
     pitch: int
     bias: View | None
-    sink: Sink
+    sink: Sink | SideBySide
     stage: View | None
     ahead: _Ahead | None
 
@@ -203,6 +206,9 @@ def _tile(e: Emitter, code: _Code, row: Expr, count: int) -> None:
         _runs(e, code, sums, a, segment, code.weights.at(done * code.pitch), ahead)
         done += segment.total
         steps += segment.total // segment.depth * (segment.depth // code.tile.unroll)
+    if isinstance(code.sink, SideBySide):
+        code.sink.store(e, row, column, sums)
+        return
     if code.stage is None:
         for r in range(count):
             for v, start, lanes in vectors:
@@ -264,7 +270,10 @@ def _accumulate(
                 add(r, v, splat(x, lanes) * w[v])
 
     def lane_steps(k: Expr, steps: int) -> None:
-        x = [e.let(e.load(a, r * segment.stride + k, steps)) for r in rows]
+        if segment.side_by_side:
+            x = [e.let(e.load(a, k * len(sums) + r * steps, steps)) for r in rows]
+        else:
+            x = [e.let(e.load(a, r * segment.stride + k, steps)) for r in rows]
         for step in range(steps):
             for v, start, lanes in code.vectors:
                 w = e.let(e.load(weights, (k + step) * pitch + start, lanes))
@@ -285,6 +294,9 @@ def _accumulate(
                     lane_steps(k + step, 1)
 
     unroll = min(tile.unroll, segment.depth)
+    if tile.lane_a and segment.stride != segment.depth:
+        # Rows far apart: LLVM would keep addresses for all of them.
+        unroll = min(8, unroll)
     whole = segment.depth // unroll
     with e.loop(whole, "k") as k:
         if ahead is not None and unroll == tile.unroll:

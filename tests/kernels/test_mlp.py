@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from efcompile.kernels.mlp import KERNEL, Shape, block_rows
+from tests.kernels.emulated import ARM64
 from tests.kernels.harness import HOST, check, op_call
 
 CONSTANTS = ("weight1", "bias1", "weight2", "bias2")
@@ -35,6 +36,17 @@ def mlp_args(tokens: int = 23, act: str = "relu", **options: Any) -> dict[str, A
 def test_matches_reference(args: dict[str, Any]) -> None:
     operands = ("x", *CONSTANTS, "residual")
     check(KERNEL, constants=CONSTANTS, plain_operands=operands, **mlp_args(**args))
+
+
+@pytest.mark.parametrize("act", ["gelu", "relu"])
+def test_on_neon_rows_lie_side_by_side_where_vectors_fit(act: str) -> None:
+    args = mlp_args(act=act, weight1=torch.randn(52, 20), bias1=torch.randn(52),
+                    weight2=torch.randn(27, 52))  # fmt: skip
+    shape = KERNEL.shape_of(op_call("mlp", constants=CONSTANTS, **args))
+    assert isinstance(shape, Shape)
+    assert KERNEL.default_knobs(shape, ARM64).side_by_side
+    assert not KERNEL.default_knobs(shape, HOST).side_by_side
+    check(KERNEL, constants=CONSTANTS, targets=[ARM64], **args)
 
 
 def test_blocks_are_tall_when_the_weights_outgrow_the_cache() -> None:

@@ -1,0 +1,86 @@
+"""A matrix laid out so that NEON reads four elements of two rows with one instruction.
+
+The rows of each row tile lie side by side, four elements of each in turn:
+``[tile][depth / 4][row of the tile][4]``, a shorter last tile at its own width.  A tile that
+starts at row r starts at element ``r * depth``, as in a plain matrix.  (Row by row, the elements
+that a multiply-add wants next are a row apart, and every load brings those of one row only.)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from efcompile.kernels.activations import CHEAP, VECTOR
+from efcompile.kernels.emit import Emitter, Expr, Register, View
+
+LANES = 4
+"""Elements of a row that lie together: a NEON vector."""
+
+_AT_ONCE = 3
+"""Vectors in the body of an activation's loop: independent work for cores that run in order."""
+
+
+def fits(depth: int) -> bool:
+    """Whether rows of `depth` elements are whole vectors."""
+    return depth % LANES == 0
+
+
+def lay_side_by_side(
+    e: Emitter, x: View, stride: int, rows: int, depth: int, tile_rows: int, out: View
+) -> None:
+    """Copy `rows` rows of `depth` elements, `stride` apart, from `x` to `out`."""
+
+    def tile(row: Expr, count: int) -> None:
+        source, target = x.at(e.let(row * stride)), out.at(e.let(row * depth))
+
+        def copy(start: Expr, vectors: int) -> None:
+            for v in range(vectors):
+                for r in range(count):
+                    value = e.load(source, start + (r * stride + v * LANES), LANES)
+                    e.store(target, start * count + (v * count + r) * LANES, value, LANES)
+
+        pairs, rest = divmod(depth, 2 * LANES)
+        with e.loop(pairs, "pair") as pair:
+            if pairs:
+                copy(e.let(pair * (2 * LANES)), 2)
+        if rest:
+            copy(pairs * 2 * LANES, 1)
+
+    with e.loop(rows // tile_rows, "row_tile") as index:
+        if rows // tile_rows:
+            tile(e.let(index * tile_rows), tile_rows)
+    if rows % tile_rows:
+        tile(rows // tile_rows * tile_rows, rows % tile_rows)
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Where a product leaves ``act(sums)``, a matrix of `columns`, for the next one to read."""
+
+    out: View
+    columns: int
+    act: str
+
+    def store(
+        self, e: Emitter, row: Expr, column: Expr, sums: Sequence[Sequence[Register]]
+    ) -> None:
+        """Store a tile's `sums` (by row and vector, all of `LANES`) from `row` and `column`.
+
+        They lie together here, so a costly activation runs over them in place.
+        """
+        count, vectors = len(sums), len(sums[0])
+        start = e.let(row * self.columns + column * count)
+        cheap = self.act in CHEAP
+        for v in range(vectors):
+            for r in range(count):
+                value = e.get(sums[r][v])
+                if cheap:
+                    value = VECTOR[self.act](e, value, LANES)
+                e.store(self.out, start + (v * count + r) * LANES, value, LANES)
+        if cheap:
+            return
+        at_once = max(n for n in range(1, _AT_ONCE + 1) if count * vectors % n == 0)
+        with e.loop(count * vectors // at_once, "activated") as index:
+            first = e.let(start + index * (at_once * LANES))
+            values = [e.let(e.load(self.out, first + i * LANES, LANES)) for i in range(at_once)]
+            for i, value in enumerate(values):
+                e.store(self.out, first + i * LANES, VECTOR[self.act](e, value, LANES), LANES)
