@@ -19,8 +19,8 @@ from efcompile.passes.base import Pass
 from efcompile.passes.manager import Stage
 from efcompile.targets.target import Target
 
-LIMIT_BYTES = 1 << 30
-"""Most that kept results may hold of memory, by the tensors of their stages."""
+LIMIT_BYTES = 1 << 29
+"""Most that kept results may take together: the tensors of their stages, and bundles."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,15 @@ class Result:
 
     @property
     def bytes(self) -> int:
-        """Memory that the stages' tensors take; they share most of them."""
-        storages = {
+        """What the stages' tensors, of which they share most, and the bundle's files take."""
+        storages: dict[int, int] = {
             storage.data_ptr(): storage.nbytes()
             for stage in self.stages
             for tensor in stage.graph_module.state_dict().values()
             for storage in (tensor.untyped_storage(),)
         }
-        return sum(storages.values())
+        files = sum(file.stat().st_size for file in self.path.iterdir())
+        return sum(storages.values()) + files
 
 
 class Results:

@@ -241,6 +241,8 @@ def test_shared_tensors_are_counted_once(stages: tuple[Stage, ...], tmp_path: Pa
     weights = sum(p.nbytes for p in small().parameters())
     assert weights <= one < 2 * weights + 4096
     assert _result(stages, tmp_path).bytes == one
+    (tmp_path / "weights.bin").write_bytes(bytes(1000))
+    assert _result(stages, tmp_path).bytes == one + 1000
 
 
 def test_the_results_used_last_stay_within_the_limit(
