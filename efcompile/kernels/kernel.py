@@ -75,11 +75,13 @@ class OpCall:
 @dataclass(frozen=True)
 class Built:
     """A kernel's code: the PrimFunc, the bytes of scratch each thread needs, and the number
-    of independent tasks that begin/end range over."""
+    of independent tasks that begin/end range over.  `chained` tasks find work of the one before
+    in scratch, so a thread had better get all of its tasks in one range."""
 
     func: Any
     scratch_bytes: int
     tasks: int
+    chained: bool = False
 
 
 @dataclass(frozen=True)

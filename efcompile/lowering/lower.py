@@ -59,7 +59,14 @@ class _Builder:
             built = kernel.build(symbol, shape, self.target, knobs)
             arity = len(built.func.params) - 3
             self.kernels[symbol] = KernelFunction(
-                symbol, kernel.name, built.func, arity, built.scratch_bytes, shape, knobs
+                symbol,
+                kernel.name,
+                built.func,
+                arity,
+                built.scratch_bytes,
+                shape,
+                knobs,
+                built.chained,
             )
             self.tasks[symbol] = built.tasks
         return symbol, knobs

@@ -51,6 +51,7 @@ class KernelFunction:
     `func` is a `tvm.tirx.PrimFunc` whose parameters are `arity` pointers, the scratch
     pointer, and two int32: begin and end.  `kernel` names the file in `efcompile/kernels`,
     `shape` and `knobs` are that kernel's own (None where the code has none: leftovers).
+    A thread had better get all its tasks of a `chained` kernel in one range.
     """
 
     symbol: str
@@ -60,6 +61,7 @@ class KernelFunction:
     scratch_bytes: int
     shape: Any = None
     knobs: Any = None
+    chained: bool = False
 
 
 @dataclass(frozen=True)

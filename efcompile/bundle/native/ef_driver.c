@@ -23,6 +23,7 @@ typedef void (*ef_kernel)(void *const *args, void *scratch, int32_t begin, int32
 typedef struct {
   ef_kernel kernel;
   int32_t tasks;
+  int32_t chunks;
   int32_t arg_count;
   size_t first_arg;
 } ef_call;
@@ -118,7 +119,7 @@ static void run_call(const ef_call *call, const ef_memory *memory, ef_pool *pool
   ef_frame frame = {.kernel = call->kernel, .scratch = memory->arena + EF_ARENA_BYTES};
   for (int32_t i = 0; i < call->arg_count; ++i)
     frame.args[i] = resolve(memory, ef_table_args[call->first_arg + (size_t)i]);
-  ef_pool_run(pool, run_tasks, &frame, call->tasks);
+  ef_pool_run(pool, run_tasks, &frame, call->tasks, call->chunks);
 }
 
 /* All that can be wrong with the arguments of a run; when nothing is, the pool is claimed. */

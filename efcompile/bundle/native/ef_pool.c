@@ -15,8 +15,6 @@
 /* No job: nothing can be claimed, and the job's fields may be written. */
 #define CLOSED UINT32_MAX
 #define SPINS 4000
-/* Chunks per thread: enough to even out slow cores, few enough to keep calls long. */
-#define CHUNKS 4
 
 typedef struct {
   ef_pool *pool;
@@ -121,14 +119,14 @@ static void await_done(ef_pool *pool, int32_t tasks) {
   pthread_mutex_unlock(&pool->mutex);
 }
 
-void ef_pool_run(ef_pool *pool, ef_body body, void *context, int32_t tasks) {
+void ef_pool_run(ef_pool *pool, ef_body body, void *context, int32_t tasks, int32_t chunks) {
   if (tasks <= 0) return;
   if (pool == NULL || pool->threads == 1 || tasks == 1) {
     body(context, 0, 0, tasks);
     return;
   }
   uint64_t job = (uint64_t)job_of(atomic_load(&pool->ticket)) << 32;
-  int32_t parts = pool->threads * CHUNKS;
+  int32_t parts = pool->threads * chunks;
   atomic_store(&pool->body, body);
   atomic_store(&pool->context, context);
   atomic_store(&pool->tasks, tasks);
