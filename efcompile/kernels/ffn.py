@@ -8,7 +8,6 @@ at every new image.  Hidden rows outside the image are zero, and the stencil lea
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.emit import Emitter, Expr, View, int32, select
@@ -18,6 +17,7 @@ from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
 from efcompile.kernels.rows import gemm_rows, larger, smaller
 from efcompile.kernels.span import Span
 from efcompile.kernels.stencil import choose_pixels, pack_taps, stencil_row
+from efcompile.kernels.step import Steps, project, step_rows
 from efcompile.kernels.tile import Segment, Sink, store_epilogue
 from efcompile.targets.target import Target
 
@@ -75,35 +75,20 @@ def _scratch_floats(shape: Shape, rows: int) -> tuple[int, int]:
     return ring, rows * shape.across.out * shape.c
 
 
-def step_rows(shape: Shape, target: Target) -> int:
-    """Rows of a step: enough pixels to be worth a pass over the weights, so one row where they
-    lie in L1, about 28 pixels from L2, and from beyond it (where they would not stay in L2
-    anyway) what L2 holds, as long as every core has a step."""
-    weights = 4 * shape.c * (shape.k + shape.n)
-    enough, budget = -(-28 // shape.across.out), target.l2_bytes // 2
-    if weights <= target.l1_bytes:
-        enough = 1
-    elif weights > target.l2_bytes // 2:
-        enough, budget = shape.down.out, target.l2_bytes
-    rows = 1
-    most = min(enough, -(-shape.down.out * shape.batch // target.cores), shape.down.out)
-    while rows < most and 4 * sum(_scratch_floats(shape, rows + 1)) <= budget:
-        rows += 1
-    # Equal steps: 14 rows by at most 6 are 5, 5 and 4.
-    return -(-shape.down.out // -(-shape.down.out // rows))
-
-
-def _down_width(shape: Shape, rows: int) -> int:
-    """Pixels that the second product takes as one: the whole step where all steps are full."""
-    return shape.across.out * (rows if shape.down.out % rows == 0 else 1)
-
-
 def default_knobs(shape: Shape, target: Target) -> Knobs:
     """Steps by `step_rows`, and the tiles that fit them best."""
-    rows = step_rows(shape, target)
+    rows = step_rows(
+        4 * shape.c * (shape.k + shape.n),
+        shape.batch,
+        shape.down,
+        shape.across,
+        lambda rows: 4 * sum(_scratch_floats(shape, rows)),
+        target,
+    )
+    width = Steps(shape.down, shape.across, rows).product_width
     return Knobs(
         choose_tile(shape.across.size, shape.c, target, shape.k),
-        choose_tile(_down_width(shape, rows), shape.n, target, shape.c),
+        choose_tile(width, shape.n, target, shape.c),
         choose_pixels(shape.across, target.registers),
         rows,
     )
@@ -138,7 +123,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     stage_floats = max(knobs.up.rows * knobs.up.panel, knobs.pixels * target.lanes)
     ring_floats, middle_floats = _scratch_floats(shape, knobs.rows)
     ring, middle = scratch.at(stage_floats), scratch.at(stage_floats + ring_floats)
-    steps = -(-shape.down.out // knobs.rows)
+    steps = Steps(shape.down, shape.across, knobs.rows).count
     with e.loop(end - begin, "task", begin) as task:
         image, step = e.hold(task // steps), e.hold(task % steps)
         first = e.let(step * knobs.rows)
@@ -149,7 +134,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
         _stencil(e, part, target.lanes, ring, middle, scratch)
         _project(e, part, middle)
     floats = stage_floats + ring_floats + middle_floats
-    return Built(e.finish(symbol), 4 * floats, shape.batch * steps)
+    return Built(e.finish(symbol), 4 * floats, shape.batch * steps, chained=True)
 
 
 def _fill_ring(e: Emitter, step: _Step, fresh: Expr, ring: View, stage: View) -> None:
@@ -217,32 +202,21 @@ def _stencil(e: Emitter, step: _Step, lanes: int, ring: View, middle: View, stag
 
 def _project(e: Emitter, step: _Step, middle: View) -> None:
     """The second product: middle rows to the result, with bias and residual."""
-    shape, knobs, operands = step.shape, step.knobs, step.operands
-    width = _down_width(shape, knobs.rows)
-    count: Any = step.rows if width == shape.across.out else 1
-    base = e.let((step.image * shape.down.out + step.first) * (shape.across.out * shape.n))
-
-    def segments(y: Expr) -> list[Segment]:
-        return [Segment(middle.at(e.let(y * (width * shape.c))), shape.c, shape.c)]
-
-    def sink(y: Expr) -> Sink:
-        start = e.let(base + y * (width * shape.n))
-        rest = None if operands.residual is None else operands.residual.at(start)
-        return store_epilogue(operands.out.at(start), shape.n, "none", rest)
-
-    gemm_rows(
+    shape, operands = step.shape, step.operands
+    start = e.let((step.image * shape.down.out + step.first) * (shape.across.out * shape.n))
+    project(
         e,
-        knobs.down,
-        shape.n,
-        width,
-        count,
-        Span.whole(shape.n, knobs.down.panel),
-        segments,
+        Steps(shape.down, shape.across, step.knobs.rows),
+        step.rows,
+        step.knobs.down,
+        (shape.c, shape.n),
+        middle,
         operands.weight2,
         operands.bias2,
-        sink,
+        operands.out.at(start),
+        None if operands.residual is None else operands.residual.at(start),
+        "none",
         None,
-        knobs.rows if width == shape.across.out else 1,
     )
 
 

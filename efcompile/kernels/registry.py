@@ -27,6 +27,7 @@ from efcompile.kernels import (
     pool_mixer,
     resize,
     scalar_map,
+    separable,
     softmax,
     strided_copy,
 )
@@ -41,6 +42,7 @@ KERNELS: tuple[Kernel, ...] = (
     matmul.KERNEL,
     mlp.KERNEL,
     ffn.KERNEL,
+    separable.KERNEL,
     attention.KERNEL,
     attention_mixed.KERNEL,
     layer_norm.KERNEL,

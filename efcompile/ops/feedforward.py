@@ -1,4 +1,5 @@
-"""Fused feed-forward blocks: the pointwise MLP and the FFN with a depthwise middle."""
+"""Fused feed-forward blocks: the pointwise MLP, the FFN with a depthwise middle, and the
+depthwise-separable convolution."""
 
 from collections.abc import Sequence
 from math import prod
@@ -69,3 +70,34 @@ def ffn(
     )
     middle = ACTIVATIONS[act2](middle).permute(0, 2, 3, 1)
     return activation.apply(F.linear(middle, weight2, bias2), "none", residual)
+
+
+def _separable_flops(args: dict[str, Any], out: tuple[int, ...]) -> int:
+    taps = prod(args["depthwise"].shape)
+    return int(2 * prod(out[:-1]) * (taps + prod(args["weight"].shape)))
+
+
+@define(flops=_separable_flops)
+def separable(
+    x: Tensor,
+    depthwise: Tensor,
+    depthwise_bias: Tensor | None,
+    weight: Tensor,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    act1: str,
+    act2: str,
+) -> Tensor:
+    """Depthwise kh x kw, act1, 1x1 conv, act2, residual (a depthwise-separable convolution).
+
+    x [N, H, W, C], depthwise [C, kh, kw, 1], weight [O, C], residual and result [N, H', W', O].
+    """
+    middle = F.conv2d(
+        x.permute(0, 3, 1, 2), depthwise.permute(0, 3, 1, 2), depthwise_bias, list(stride),
+        list(padding), list(dilation), groups=x.shape[3],
+    )  # fmt: skip
+    middle = ACTIVATIONS[act1](middle).permute(0, 2, 3, 1)
+    return activation.apply(F.linear(middle, weight, bias), act2, residual)

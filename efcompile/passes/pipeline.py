@@ -23,6 +23,7 @@ from efcompile.passes.fuse_mlp import FuseMlp
 from efcompile.passes.fuse_norm_linear import FuseNormLinear
 from efcompile.passes.fuse_pool_head import FusePoolHead
 from efcompile.passes.fuse_pool_mixer import FusePoolMixer
+from efcompile.passes.fuse_separable import FuseSeparable
 from efcompile.passes.fuse_subsample import FuseSubsample
 from efcompile.passes.hoist_slices import HoistSlices
 from efcompile.passes.legalise import Legalise
@@ -68,6 +69,8 @@ DIALECT: tuple[Pass, ...] = (
     FuseEpilogue(),
     # Whole blocks last, out of ops that have their epilogues.
     FuseFfn(),
+    # After the blocks that begin with a 1x1: it would take their second half.
+    FuseSeparable(),
     FuseMlp(),
     FusePoolHead(),
 )
@@ -100,6 +103,7 @@ CONSTRAINTS: tuple[Order, ...] = (
     Order("fuse-attention", "cancel-reshapes", "its permutes would stay"),
     Order("pointwise-to-linear", "fuse-epilogue", "it converts plain convolutions"),
     Order("fuse-epilogue", "fuse-ffn", "blocks are made of ops that have their epilogues"),
+    Order("fuse-ffn", "fuse-separable", "it would take the second half of the blocks"),
     Order("fuse-epilogue", "fuse-mlp", "blocks are made of ops that have their epilogues"),
 )
 

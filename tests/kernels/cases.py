@@ -30,6 +30,7 @@ from efcompile.kernels import (
     pool_mixer,
     resize,
     scalar_map,
+    separable,
     softmax,
     strided_copy,
 )
@@ -81,6 +82,14 @@ def block(stride: int, **options: Any) -> Args:
     return {**first, **middle, **last, **steps, **options}
 
 
+def separable_block(stride: int, **options: Any) -> Args:
+    """A depthwise convolution and a 1x1."""
+    first = weights(x=(2, 5, 7, 21), depthwise=(21, 3, 3, 1), depthwise_bias=(21,))
+    last = weights(weight=(13, 21), bias=(13,))
+    steps = {"stride": [stride, stride], "padding": [1, 1], "dilation": [1, 1], "residual": None}
+    return {**first, **last, **steps, **options}
+
+
 def enlarged(mode: str, act: str) -> Args:
     """A resize by unequal factors."""
     size = {"size": [9, 15], "align_corners": False, "scales": []}
@@ -127,6 +136,11 @@ CASES: dict[str, tuple[Kernel, Callable[[], Args]]] = {
         lambda: block(1, act1="gelu", act2="gelu", residual=torch.randn(2, 5, 7, 13)),
     ),
     "ffn_stride": (ffn.KERNEL, lambda: block(2, act1="relu", act2="silu")),
+    "separable": (
+        separable.KERNEL,
+        lambda: separable_block(1, act1="gelu", act2="gelu", residual=torch.randn(2, 5, 7, 13)),
+    ),
+    "separable_stride": (separable.KERNEL, lambda: separable_block(2, act1="relu", act2="none")),
     "attention": (
         attention.KERNEL,
         lambda: {**NOTHING, **Case(key_dim=7, value_dim=9).args(), **weights(bias=(1, 2, 13, 13))},

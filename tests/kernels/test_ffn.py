@@ -4,9 +4,8 @@ from typing import Any
 import pytest
 import torch
 
-from efcompile.kernels.ffn import KERNEL, step_rows
-from efcompile.kernels.ffn_shape import CONSTANTS, Shape
-from efcompile.kernels.stencil import Axis
+from efcompile.kernels.ffn import KERNEL
+from efcompile.kernels.ffn_shape import CONSTANTS
 from tests.kernels.harness import HOST, assert_close, check, op_call, reference, run_built
 
 
@@ -54,17 +53,6 @@ def test_any_rows_of_a_step(rows: int, stride: int) -> None:
     knobs = replace(knobs, rows=min(rows, call.out.shape[1]))
     got = run_built(KERNEL, call, args, knobs=knobs, pieces=4)
     assert_close(got, reference("ffn", **args).numpy())
-
-
-def test_steps_are_taller_where_the_weights_are_heavier() -> None:
-    host = replace(HOST, cores=1, l1_bytes=1 << 15, l2_bytes=1 << 20)
-    narrow = Axis(7, 3, 1, 1)
-    heavy = Shape(1, 384, 1536, 384, narrow, narrow, True, True, True, True, "gelu", "gelu")
-    wide = Axis(56, 3, 1, 1)
-    light = replace(heavy, k=32, c=96, n=32, down=wide, across=wide)
-    assert step_rows(light, host) == 1
-    assert step_rows(heavy, host) == 7
-    assert step_rows(heavy, replace(host, cores=2)) == 4
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,16 @@ FFN = {
     "act1": "relu",
     "act2": "relu",
 }
+SEPARABLE: dict[str, Any] = {
+    "depthwise": torch.randn(8, 3, 3, 1),
+    "depthwise_bias": torch.randn(8),
+    "weight": torch.randn(8, 8),
+    "bias": torch.randn(8),
+    "residual": IMAGE,
+    **PAIRS,
+    "act1": "relu",
+    "act2": "relu",
+}
 CALLS: list[tuple[str, dict[str, Any]]] = [
     ("linear", {"weight": torch.randn(8, 8), "bias": torch.randn(8), "residual": IMAGE}),
     *(
@@ -71,6 +81,7 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
     ),
     ("mlp", MLP | {"act": "relu"}),
     ("ffn", MLP | FFN),
+    ("separable", SEPARABLE),
     ("avg_pool2d", WINDOW | {"count_include_pad": True}),
     ("max_pool2d", WINDOW | {"dilation": [1, 1]}),
     ("pool_mixer", {"residual": IMAGE, "scale": torch.randn(8), "kernel": 3}),

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from efcompile.ops.feedforward import ffn, mlp
+from efcompile.ops.feedforward import ffn, mlp, separable
 
 torch.manual_seed(0)
 
@@ -26,5 +26,18 @@ def test_ffn() -> None:
         x.permute(0, 2, 3, 1), first.weight[:, :, 0, 0], first.bias,
         middle.weight.permute(0, 2, 3, 1), None, last.weight[:, :, 0, 0], last.bias,
         residual.permute(0, 2, 3, 1), [2, 2], [1, 1], "gelu", "relu6",
+    )  # fmt: skip
+    torch.testing.assert_close(got.permute(0, 3, 1, 2), want + residual)
+
+
+def test_separable() -> None:
+    middle, last = nn.Conv2d(6, 6, (3, 5), 2, (2, 4), 2, groups=6), nn.Conv2d(6, 5, 1)
+    x = torch.randn(2, 6, 7, 9)
+    want = nn.functional.relu6(last(nn.functional.gelu(middle(x))))
+    residual = torch.randn(want.shape)
+    got = separable(
+        x.permute(0, 2, 3, 1), middle.weight.permute(0, 2, 3, 1), middle.bias,
+        last.weight[:, :, 0, 0], last.bias, residual.permute(0, 2, 3, 1), [2, 2], [2, 4], [2, 2],
+        "gelu", "relu6",
     )  # fmt: skip
     torch.testing.assert_close(got.permute(0, 3, 1, 2), want + residual)

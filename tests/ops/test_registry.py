@@ -50,6 +50,10 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "pool_mixer": (rand(2, 5, 7, 3), rand(2, 5, 7, 3), rand(3), 3),
     "resize": (rand(2, 3, 4, 5), [6, 8], "bilinear", False, [2.0, 2.0], "gelu"),
     "scalar": (rand(2, 3), 2.0, -1.0),
+    "separable": (
+        rand(2, 7, 9, 6), rand(6, 3, 5, 1), rand(6), rand(4, 6), rand(4), None, [2, 1], [1, 2],
+        [1, 1], "gelu", "relu",
+    ),
     "slice": (rand(4, 5), 1, 1, 4, 2),
     "softmax": (rand(2, 3, 4),),
 }  # fmt: skip
@@ -82,6 +86,7 @@ MACS = {
     "mlp": 2 * 3 * 8 * (4 + 5),
     "norm_linear": 2 * 3 * 5 * 4,
     "pool_linear": 2 * 6 * 4,
+    "separable": 2 * 4 * 9 * 6 * (3 * 5 + 4),
 }
 """Multiply-adds of the products in `CALLS`, counted by hand."""
 

@@ -67,7 +67,7 @@ DEIT = {"permute": 1, "linear": 25, "concat": 1, "binary": 1, "norm_linear": 25,
         "slice": 1}  # fmt: skip
 POOLFORMER = {"conv2d": 4, "group_norm": 48, "pool_mixer": 24, "mlp": 24, "pool_linear": 1}
 LEVIT = {"conv2d": 6, "linear": 28, "attention": 14, "activation": 14, "mlp": 14, "pool_linear": 1}
-MOBILENET = {"conv2d": 2, "linear": 2, "ffn": 16, "pool_linear": 1}
+MOBILENET = {"conv2d": 1, "separable": 1, "ffn": 16, "linear": 1, "pool_linear": 1}
 MOBILEVIT = {"conv2d": 7, "ffn": 7, "linear": 25, "permute": 6, "norm_linear": 18, "attention": 9,
              "layer_norm": 3, "concat": 3, "pool_linear": 1}  # fmt: skip
 
