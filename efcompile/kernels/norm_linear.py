@@ -126,7 +126,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
             prefetch=Prefetch.over(min(shape.m, block_rows), shape.n, tile),
         )
     stage = tile.rows * tile.panel if staged else 0
-    return Built(e.finish(symbol), 4 * (most_rows * k + stage), blocks * groups)
+    return Built(e.finish(symbol), 4 * (most_rows * k + stage), blocks * groups, chained=True)
 
 
 KERNEL = Kernel("norm_linear", "norm_linear", shape_of, plain, default_knobs, pack, build)
