@@ -22,7 +22,8 @@ class Ncnn(FilePeer):
     packages = ("ncnn", "pnnx")
 
     def prepare(self, case: "Case", folder: Path) -> None:
-        """Trace with TorchScript, which pnnx reads; `RuntimeError` with what pnnx says."""
+        """Trace with TorchScript, which pnnx reads; `RuntimeError` with what pnnx says,
+        or with the operators that it leaves as they were."""
         import pnnx
         import torch
 
@@ -37,6 +38,8 @@ class Ncnn(FilePeer):
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         if done.returncode or not (folder / "model.ncnn.param").exists():
             raise RuntimeError(f"pnnx failed ({done.returncode}): {done.stderr.strip()[-300:]}")
+        if left := untranslated((folder / "model.ncnn.param").read_text()):
+            raise RuntimeError(f"pnnx has no ncnn layers for {', '.join(left)}")
 
     def runtime(self) -> Any:
         """See `FilePeer.runtime`."""
@@ -73,3 +76,10 @@ class Ncnn(FilePeer):
             return outputs
 
         return run
+
+
+def untranslated(param: str) -> list[str]:
+    """The types of layers in a ``.param`` text that are PyTorch's, such as ``torch.unbind``;
+    ncnn's own have no dot."""
+    types = {line.split()[0] for line in param.splitlines()[2:] if line.strip()}
+    return sorted(kind for kind in types if "." in kind)
