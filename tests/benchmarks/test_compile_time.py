@@ -53,5 +53,5 @@ def test_check_exits_with_1_past_a_limit(
 
 
 def test_a_process_that_fails_says_why() -> None:
-    with pytest.raises(RuntimeError, match="f: exit status 1: .*no module named"):
+    with pytest.raises(RuntimeError, match=r"f: exit status 1: .*no module named"):
         compile_time.compile_time("no.module:f", 1)
