@@ -149,7 +149,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
         rest = None if residual is None else residual.at(result)
         middle: Sink | SideBySide = store_epilogue(hidden, shape.h, shape.act, None)
         if knobs.side_by_side:
-            lay_side_by_side(e, source, shape.k, rows, shape.k, up.rows, copied)
+            lay_side_by_side(e, source, rows, shape.k, up.rows, copied)
             source, middle = copied, SideBySide(hidden, shape.h, shape.act)
         product(up, source, rows, shape.h, shape.k, weight1, bias1, middle,
                 scratch if staged else None)  # fmt: skip

@@ -12,6 +12,7 @@ from efcompile.kernels.layer_norm import normalise_row
 from efcompile.kernels.reference import te_activation, te_function, te_normalise
 from efcompile.kernels.refusal import refusal
 from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
+from efcompile.kernels.side_by_side import lay_side_by_side, pays
 from efcompile.kernels.span import share
 from efcompile.kernels.tile import Prefetch, Segment, gemm, store_epilogue
 from efcompile.targets.target import Target
@@ -32,7 +33,8 @@ class Shape:
 
 @dataclass(frozen=True)
 class Knobs:
-    """`tile`, how many row tiles and panels make one task, and the loops over a row.
+    """`tile`, how many row tiles and panels make one task, the loops over a row, and whether the
+    product reads its rows `side_by_side`.
 
     Tasks are ordered row block by row block: consecutive tasks of one block, which one thread
     runs, share its normalised rows.
@@ -42,6 +44,7 @@ class Knobs:
     task_row_tiles: int
     task_panels: int
     rows: sweep.Knobs
+    side_by_side: bool
 
 
 def shape_of(call: OpCall) -> Shape | str:
@@ -78,7 +81,8 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
     task_row_tiles = -(-row_tiles // blocks)
     panels = max(1, shape.n // tile.panel)
     groups = min(panels, max(1, -(-2 * target.cores // blocks)))
-    return Knobs(tile, task_row_tiles, -(-panels // groups), sweep.default_knobs(target))
+    aside = tile.lane_a and pays(shape.n, shape.k)
+    return Knobs(tile, task_row_tiles, -(-panels // groups), sweep.default_knobs(target), aside)
 
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
@@ -102,31 +106,41 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     block_rows = knobs.task_row_tiles * tile.rows
     most_rows = max(block_rows, shape.m - (blocks - 1) * block_rows)
     staged = shape.act not in CHEAP
+    copied = normal.at(most_rows * k)
+    stage = copied.at(most_rows * k) if knobs.side_by_side else copied
 
     with e.loop(end - begin, "task", begin) as task:
         block, group = e.let(task // groups), e.let(task % groups)
         first = e.hold(block * block_rows) if blocks > 1 else 0
         last = block == int32(blocks - 1)
         count = select(last, shape.m - first, int32(block_rows)) if blocks > 1 else shape.m
-        with e.when((group == int32(0)) | (task == begin)), e.loop(count, "row") as row:
-            source, target_row = x.at(e.let((first + row) * k)), normal.at(e.let(row * k))
-            normalise_row(e, source, target_row, k, shape.eps, knobs.rows)
+        block_tiles = share(e, block, blocks, knobs.task_row_tiles, row_tiles)
+        operand = normal.at(0 - first * k)
+        with e.when((group == int32(0)) | (task == begin)):
+            with e.loop(count, "row") as row:
+                source, target_row = x.at(e.let((first + row) * k)), normal.at(e.let(row * k))
+                normalise_row(e, source, target_row, k, shape.eps, knobs.rows)
+            if knobs.side_by_side:
+                rows_of = copied.at(0 - first * k)
+                lay_side_by_side(e, operand, shape.m, k, tile.rows, rows_of, block_tiles)
+        if knobs.side_by_side:
+            operand = copied.at(0 - first * k)
         gemm(
             e,
             tile,
             shape.n,
             shape.m,
-            share(e, block, blocks, knobs.task_row_tiles, row_tiles),
+            block_tiles,
             share(e, group, groups, knobs.task_panels, panels),
-            [Segment(normal.at(0 - first * k), k, k)],
+            [Segment(operand, k, k, side_by_side=knobs.side_by_side)],
             weight,
             bias,
             store_epilogue(out, shape.n, shape.act, None),
-            normal.at(most_rows * k) if staged else None,
+            stage if staged else None,
             prefetch=Prefetch.over(min(shape.m, block_rows), shape.n, tile),
         )
-    stage = tile.rows * tile.panel if staged else 0
-    return Built(e.finish(symbol), 4 * (most_rows * k + stage), blocks * groups, chained=True)
+    floats = most_rows * k * (1 + knobs.side_by_side) + tile.rows * tile.panel * staged
+    return Built(e.finish(symbol), 4 * floats, blocks * groups, chained=True)
 
 
 KERNEL = Kernel("norm_linear", "norm_linear", shape_of, plain, default_knobs, pack, build)

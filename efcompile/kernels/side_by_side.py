@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from efcompile.kernels.activations import CHEAP, VECTOR
 from efcompile.kernels.emit import Emitter, Expr, Register, View
+from efcompile.kernels.span import Span
 
 LANES = 4
 """Elements of a row that lie together: a NEON vector."""
@@ -24,18 +25,31 @@ def fits(depth: int) -> bool:
     return depth % LANES == 0
 
 
+def pays(columns: int, depth: int) -> bool:
+    """Whether a copy of `depth` elements a row is worth it for a product of `columns`: it takes
+    a third of an instruction an element, and saves one in 24 of the multiply-adds."""
+    return fits(depth) and columns >= 64
+
+
 def lay_side_by_side(
-    e: Emitter, x: View, stride: int, rows: int, depth: int, tile_rows: int, out: View
+    e: Emitter,
+    x: View,
+    rows_total: int,
+    depth: int,
+    tile_rows: int,
+    out: View,
+    rows: Span | None = None,
 ) -> None:
-    """Copy `rows` rows of `depth` elements, `stride` apart, from `x` to `out`."""
+    """Copy the row tiles of `rows` (None: all) from the matrix `x` of `rows_total` rows of
+    `depth` elements to the same places of `out`."""
 
     def tile(row: Expr, count: int) -> None:
-        source, target = x.at(e.let(row * stride)), out.at(e.let(row * depth))
+        source, target = x.at(e.let(row * depth)), out.at(e.let(row * depth))
 
         def copy(start: Expr, vectors: int) -> None:
             for v in range(vectors):
                 for r in range(count):
-                    value = e.load(source, start + (r * stride + v * LANES), LANES)
+                    value = e.load(source, start + (r * depth + v * LANES), LANES)
                     e.store(target, start * count + (v * count + r) * LANES, value, LANES)
 
         pairs, rest = divmod(depth, 2 * LANES)
@@ -45,11 +59,16 @@ def lay_side_by_side(
         if rest:
             copy(pairs * 2 * LANES, 1)
 
-    with e.loop(rows // tile_rows, "row_tile") as index:
-        if rows // tile_rows:
-            tile(e.let(index * tile_rows), tile_rows)
-    if rows % tile_rows:
-        tile(rows // tile_rows * tile_rows, rows % tile_rows)
+    span = Span.whole(rows_total, tile_rows) if rows is None else rows
+    if not (isinstance(span.count, int) and span.count == 0):
+        with e.loop(span.count, "row_tile") as index:
+            tile(e.let((index + span.first) * tile_rows), tile_rows)
+    rest = rows_total % tile_rows
+    if rest and span.tail is True:
+        tile(rows_total - rest, rest)
+    elif rest and span.tail is not False:
+        with e.when(span.tail):
+            tile(rows_total - rest, rest)
 
 
 @dataclass(frozen=True)

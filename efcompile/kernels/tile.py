@@ -294,8 +294,8 @@ def _accumulate(
                     lane_steps(k + step, 1)
 
     unroll = min(tile.unroll, segment.depth)
-    if tile.lane_a and segment.stride != segment.depth:
-        # Rows far apart: LLVM would keep addresses for all of them.
+    if tile.lane_a and not segment.side_by_side:
+        # Rows far apart: LLVM would keep more addresses than there are registers for.
         unroll = min(8, unroll)
     whole = segment.depth // unroll
     with e.loop(whole, "k") as k:

@@ -1,8 +1,12 @@
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 
-from efcompile.kernels.gemm import KERNEL
-from tests.kernels.harness import check, op_call
+from efcompile.kernels.gemm import KERNEL, Shape
+from tests.kernels.emulated import ARM64
+from tests.kernels.harness import HOST, assert_close, check, op_call, reference, run_built
 
 
 @pytest.mark.parametrize(("m", "n", "k"), [(49, 40, 24), (13, 37, 7), (196, 96, 33), (1, 1000, 48)])
@@ -24,6 +28,30 @@ def test_matches_reference(m: int, n: int, k: int, act: str) -> None:
 def test_without_bias_or_residual() -> None:
     torch.manual_seed(0)
     check(KERNEL, constants=("weight",), x=torch.randn(2, 5, 9, 12), weight=torch.randn(17, 12))
+
+
+@pytest.mark.parametrize(("row_tiles", "panels"), [(1, 2), (6, 1), (2, 6)])
+@pytest.mark.parametrize("act", ["none", "gelu"])
+def test_on_neon_rows_lie_side_by_side(row_tiles: int, panels: int, act: str) -> None:
+    torch.manual_seed(0)
+    args: dict[str, Any] = {"x": torch.randn(1, 45, 20), "weight": torch.randn(77, 20), "act": act}
+    call = op_call("linear", ("weight",), **args)
+    shape = KERNEL.shape_of(call)
+    assert isinstance(shape, Shape)
+    knobs = KERNEL.default_knobs(shape, ARM64)
+    assert knobs.side_by_side and not KERNEL.default_knobs(shape, HOST).side_by_side
+    knobs = replace(knobs, task_row_tiles=row_tiles, task_panels=panels)
+    for pieces in (1, 3):
+        got = run_built(KERNEL, call, args, ARM64, knobs, pieces)
+        assert_close(got, reference("linear", **args).numpy())
+
+
+@pytest.mark.parametrize(("m", "n", "k"), [(49, 448, 1792), (196, 96, 1024), (49, 176, 1024)])
+def test_on_neon_one_operand_is_small_enough_to_be_met_once(m: int, n: int, k: int) -> None:
+    knobs = KERNEL.default_knobs(Shape(m, n, k, True, True, "none"), ARM64)
+    row_tiles, panels = m // knobs.tile.rows, n // knobs.tile.panel
+    assert knobs.side_by_side
+    assert knobs.task_row_tiles == row_tiles or knobs.task_panels == panels
 
 
 def test_refuses_a_weight_that_is_not_constant() -> None:

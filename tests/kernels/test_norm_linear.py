@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from efcompile.kernels.norm_linear import KERNEL
-from tests.kernels.harness import HOST, assert_close, check, op_call, reference, run_built
+from efcompile.targets.target import Target
+from tests.kernels.harness import (
+    assert_close,
+    check,
+    on_every_target,
+    op_call,
+    reference,
+    run_built,
+)
 
 
 @pytest.mark.parametrize(("m", "n", "k", "act"), [(49, 150, 37, "none"), (5, 17, 64, "gelu")])
@@ -23,7 +31,8 @@ def test_matches_reference(m: int, n: int, k: int, act: str, bias: bool) -> None
     )
 
 
-def test_any_split_of_rows_and_panels() -> None:
+@on_every_target
+def test_any_split_of_rows_and_panels(target: Target) -> None:
     torch.manual_seed(0)
     args = {
         "x": torch.randn(1, 50, 24),
@@ -34,10 +43,10 @@ def test_any_split_of_rows_and_panels() -> None:
     }
     call = op_call("norm_linear", ("weight", "bias"), **args)
     knobs = replace(
-        KERNEL.default_knobs(KERNEL.shape_of(call), HOST), task_row_tiles=1, task_panels=1
+        KERNEL.default_knobs(KERNEL.shape_of(call), target), task_row_tiles=1, task_panels=1
     )
     for pieces in (1, 2, 5):
-        got = run_built(KERNEL, call, args, HOST, knobs, pieces)
+        got = run_built(KERNEL, call, args, target, knobs, pieces)
         assert_close(got, reference("norm_linear", **args).numpy())
 
 
