@@ -20,7 +20,7 @@ from efcompile.errors import DeviceError
 from efcompile.models.randomize import randomize
 from tests.devices.arm64 import needs_arm64
 
-COUNTS = InstructionCounts(fmla=1000, simd=100, load=200, store=50, branch=10, other=40)
+COUNTS = InstructionCounts(fmla=10000, simd=1000, load=2000, store=500, branch=100, other=400)
 
 
 def test_everyone_runs_on_the_cpu_our_target_describes() -> None:
@@ -45,10 +45,19 @@ def test_the_figure_is_the_third_call() -> None:
 
 
 def test_a_cost_that_varies_is_refused() -> None:
-    one, two = _plus(COUNTS, 1), _plus(COUNTS, 2)
-    noisy = replace(_plus(COUNTS, 3), branch=_plus(COUNTS, 3).branch + 20)
-    with pytest.raises(DeviceError, match=r"m: ncnn took 1400 .* and 1420 for its third"):
+    one, two, three = (_plus(COUNTS, calls) for calls in (1, 2, 3))
+    noisy = replace(three, branch=three.branch + 100_000)
+    assert steady(one, two, noisy, "m: ncnn").branch == COUNTS.branch + 100_000
+    noisy = replace(three, branch=three.branch + 300_000)
+    with pytest.raises(DeviceError, match=r"m: ncnn took 14000 .* and 314000 for its third"):
         steady(one, two, noisy, "m: ncnn")
+
+
+def test_a_large_cost_may_vary_by_a_hundredth() -> None:
+    calls = [replace(COUNTS, fmla=millions * 1_000_000) for millions in (0, 400, 803)]
+    assert steady(*calls, "it").fmla == 403_000_000
+    with pytest.raises(DeviceError, match="not steady"):
+        steady(*calls[:2], replace(COUNTS, fmla=805_000_000), "it")
 
 
 def _plus(start: InstructionCounts, calls: int) -> InstructionCounts:
