@@ -54,10 +54,10 @@ def test_a_cost_that_varies_is_refused() -> None:
 
 
 def test_a_large_cost_may_vary_by_a_hundredth() -> None:
-    calls = [replace(COUNTS, fmla=millions * 1_000_000) for millions in (0, 400, 803)]
-    assert steady(*calls, "it").fmla == 403_000_000
+    one, two = (replace(COUNTS, fmla=count) for count in (0, 400_000_000))
+    assert steady(one, two, replace(COUNTS, fmla=803_000_000), "it").fmla == 403_000_000
     with pytest.raises(DeviceError, match="not steady"):
-        steady(*calls[:2], replace(COUNTS, fmla=805_000_000), "it")
+        steady(one, two, replace(COUNTS, fmla=805_000_000), "it")
 
 
 def _plus(start: InstructionCounts, calls: int) -> InstructionCounts:
