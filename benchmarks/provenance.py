@@ -3,13 +3,13 @@
 import datetime
 import os
 import platform
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TypedDict
 
 import efcompile
 from benchmarks.peers.peer import Peer, version
+from efcompile.targets.host import cpu_name
 from efcompile.targets.resolve import resolve
 
 
@@ -40,12 +40,6 @@ def provenance(contestants: Iterable[Peer]) -> Provenance:
             **{name: version(name) or "not installed" for name in dict.fromkeys(packages)},
         },
     }
-
-
-def cpu_name(cpuinfo: str) -> str:
-    """The model in the text of ``/proc/cpuinfo``; on ARM, which has none, the part number."""
-    found = re.search(r"^(?:model name|CPU part)\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
-    return found[1].strip() if found else "unknown"
 
 
 def lines(where: Provenance) -> list[str]:

@@ -62,9 +62,15 @@ def _reference(
 
 
 def lower_stage(
-    graph_module: GraphModule, example_inputs: tuple[Tensor, ...], target: Target, name: str
+    graph_module: GraphModule,
+    example_inputs: tuple[Tensor, ...],
+    target: Target,
+    name: str,
+    *,
+    verify: bool = True,
 ) -> Program:
     """Lower any stage, the captured graph included: what is not yet in the dialect is
-    legalised first, and nothing else is done to it, so that every stage runs in our kernels."""
-    stages = run_pipeline(graph_module, example_inputs, (Legalise(),))
+    legalised first, and nothing else is done to it, so that every stage runs in our kernels.
+    `verify` has what legalising changed compared in eager, as after any pass."""
+    stages = run_pipeline(graph_module, example_inputs, (Legalise(),), verify=verify)
     return lower(stages[-1].graph_module, target, name)

@@ -89,6 +89,12 @@ def missing_features(target: Target) -> tuple[str, ...]:
     return tuple(f for f in target.features if FLAGS[target.arch][f] not in have)
 
 
+def cpu_name(cpuinfo: str) -> str:
+    """The model in the text of ``/proc/cpuinfo``; on ARM, which has none, the part number."""
+    found = re.search(r"^(?:model name|CPU part)\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    return found[1].strip() if found else "unknown"
+
+
 def cpu_of(arch: Arch, cpuinfo: str) -> tuple[str, tuple[str, ...]]:
     """A key of `CPUS` and the features to use, from the text of ``/proc/cpuinfo``.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from efcompile.targets.cpus import CPUS
-from efcompile.targets.host import caches_of, cpu_of, detect_host, missing_features
+from efcompile.targets.host import caches_of, cpu_name, cpu_of, detect_host, missing_features
 from efcompile.targets.resolve import resolve
 
 AVX2 = "processor\t: 0\nflags\t\t: fpu sse2 avx avx2 fma f16c bmi2\n"
@@ -95,3 +95,8 @@ def test_missing_features_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "read_text", lambda self: AVX2)
     wide = resolve("x86_64-linux-gnu", cpu="x86-64-v4")
     assert missing_features(wide) == tuple(f for f in wide.features if f.startswith("avx512"))
+
+
+def test_cpu_names() -> None:
+    assert cpu_name("processor\t: 0\nmodel name\t: AMD EPYC\n") == "AMD EPYC"
+    assert cpu_name("processor\t: 0\nCPU part\t: 0xd0b\n") == "0xd0b"
