@@ -23,11 +23,11 @@ from benchmarks.case import Case, open_case
 from benchmarks.lineup import line_up
 from benchmarks.models import FIRST_LIST
 from benchmarks.output import console, table, write_json
-from benchmarks.peaks import copy_peak, fma_peak
 from benchmarks.peers.peer import Peer
 from benchmarks.peers.registry import OURS, PEERS, chosen
 from benchmarks.provenance import lines, provenance
 from benchmarks.turns import pause_for, ratio, take_turns
+from efcompile.report.peaks import copy_peak, fma_peak
 
 
 class Figure(TypedDict):

@@ -8,10 +8,10 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks import output
-from benchmarks.machine import Machine
 from benchmarks.prepared import Prepared
 from benchmarks.provenance import provenance
 from benchmarks.rows import Row, Times
+from efcompile.report.machine import Machine
 
 _NUMBERS = (
     "calls", "us/call", "hot", "GFLOP/s", "FMA", "GB/s", "copy", "bound us", "by", "of bound",

@@ -33,12 +33,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import shape_lists
 from benchmarks.kernel_table import kernel_table, summary, write_json
-from benchmarks.machine import Machine, measure
 from benchmarks.prepared import Prepared, compiled, load, prepare
 from benchmarks.provenance import lines, provenance
 from benchmarks.rows import Times, failures, rows_of
 from efcompile.bundle import sample
 from efcompile.bundle.library import Library
+from efcompile.report.machine import Machine, measure
 
 _DEFAULT = ("efficientformer_l1", "efficientformerv2_s0")
 

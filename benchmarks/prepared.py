@@ -13,10 +13,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from benchmarks.shape_lists import describe
-from benchmarks.work import Work, work_of
 from efcompile.bundle import sample
 from efcompile.bundle.load import Bundle, load_bundle
 from efcompile.bundle.write import write_bundle
+from efcompile.kernels.work import Work, work_of
 from efcompile.lowering.program import Call, Program
 
 _CALLS = "calls.json"

@@ -7,9 +7,9 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.machine import Machine
 from benchmarks.prepared import Prepared, TimedCall
-from benchmarks.roofline import bound
+from efcompile.report.machine import Machine
+from efcompile.report.roofline import bound
 
 GEMM_SHARE = 0.85
 """Share of the FMA peak that a GEMM-bound kernel must reach."""

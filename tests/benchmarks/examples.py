@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from benchmarks.machine import Level, Machine
 from benchmarks.prepared import TimedCall
-from benchmarks.work import Work
+from efcompile.kernels.work import Work
+from efcompile.report.machine import Level, Machine
 
 LEVELS = (
     Level("L2", 1000, copy=10.0, read=20.0),

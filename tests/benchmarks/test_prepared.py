@@ -4,7 +4,7 @@ import pytest
 from torch import nn
 
 from benchmarks.prepared import load, prepare
-from benchmarks.work import Work
+from efcompile.kernels.work import Work
 
 
 def small() -> nn.Module:

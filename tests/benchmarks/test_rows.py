@@ -6,8 +6,8 @@ import pytest
 
 from benchmarks.prepared import Prepared, TimedCall
 from benchmarks.rows import Row, Times, failures, rows_of
-from benchmarks.work import Work
 from efcompile.bundle.load import Bundle
+from efcompile.kernels.work import Work
 from tests.benchmarks.examples import MACHINE, call
 from tests.bundle.programs import tiny_program
 

@@ -18,9 +18,10 @@ Taps that fall on padding are not counted: kernels leave them out.
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from efcompile.kernels.stencil import Axis
+if TYPE_CHECKING:  # TVM comes with it, and what is known of a bundle's work needs none
+    from efcompile.kernels.stencil import Axis
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,13 @@ def line(size: int, out: int, kernel: int, stride: int, padding: int, dilation: 
     return Line(size, out, sum(0 <= source < size for source in sources))
 
 
-def _line(axis: Axis) -> Line:
+def _line(axis: "Axis") -> Line:
     return line(axis.size, axis.out, axis.kernel, axis.stride, axis.padding, axis.dilation)
+
+
+def _windowed(size: int, kernel: int, stride: int, padding: int, dilation: int) -> Line:
+    out = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+    return line(size, out, kernel, stride, padding, dilation)
 
 
 def _gemm(shape: Any) -> Work:
@@ -142,7 +148,7 @@ def _separable_conv(shape: Any) -> Work:
 def _conv(shape: Any) -> Work:
     geometry = (shape.kernel, shape.stride, shape.padding, shape.dilation)
     down, across = (
-        _line(Axis(size, *(pair[i] for pair in geometry)))
+        _windowed(size, *(pair[i] for pair in geometry))
         for i, size in enumerate((shape.height, shape.width))
     )
     out = down.out * across.out * shape.filters
@@ -271,5 +277,6 @@ def work_of(kernel: str, shape: Any) -> Work:
     Raises `KeyError` for a kernel that is not counted here yet.
     """
     if kernel not in _WORK:
-        raise KeyError(f"what {kernel!r} must do is not counted: add it to benchmarks/work.py")
+        where = "efcompile/kernels/work.py"
+        raise KeyError(f"what {kernel!r} must do is not counted: add it to {where}")
     return _WORK[kernel](shape)

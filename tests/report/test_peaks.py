@@ -1,4 +1,4 @@
-from benchmarks.peaks import copy_peak, fma_peak
+from efcompile.report.peaks import copy_peak, fma_peak
 
 
 def test_the_fma_peak_is_that_of_a_vector_unit() -> None:

@@ -1,8 +1,8 @@
 import pytest
 
 from benchmarks.prepared import TimedCall
-from benchmarks.roofline import bound
-from benchmarks.work import Work
+from efcompile.kernels.work import Work
+from efcompile.report.roofline import bound
 from tests.benchmarks.examples import MACHINE, call
 
 

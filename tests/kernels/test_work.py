@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from benchmarks.loops import instructions
-from benchmarks.work import ACTIVATIONS, Work, line, work_of
 from efcompile.kernels import ffn_shape, gemm, mlp, pool, pool_linear, pool_mixer
 from efcompile.kernels.activations import VECTOR
 from efcompile.kernels.conv_shape import ConvShape
 from efcompile.kernels.emit import Emitter
 from efcompile.kernels.registry import KERNELS
 from efcompile.kernels.stencil import Axis
+from efcompile.kernels.work import ACTIVATIONS, Work, line, work_of
 from efcompile.ops.activation import ACTIVATIONS as KNOWN
 from efcompile.targets.resolve import resolve
 from efcompile.tvm_api import build_object

@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks.machine import Level, Machine, measure
+from efcompile.report.machine import Level, Machine, measure
 
 
 @pytest.fixture(scope="module")
