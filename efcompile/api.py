@@ -29,16 +29,20 @@ if TYPE_CHECKING:
     from efcompile.capture import Captured
     from efcompile.passes.base import Pass
     from efcompile.passes.manager import Stage
+    from efcompile.report.document import Report
     from efcompile.reuse import Result
     from efcompile.targets.target import Target
 
 
 @dataclass(frozen=True)
 class History:
-    """What `optimize` did: every stage with its record, capture's notes, the relative error
-    against the reference on two inputs (None where the target does not run here), and how long
-    each step took.  `reused` says that the result is of an earlier call."""
+    """What `optimize` did: the captured model, the passes and the stage after each with its
+    record, capture's notes, the relative error against the reference on two inputs (None where
+    the target does not run here), and how long each step took.  `reused` says that the result
+    is of an earlier call."""
 
+    captured: Captured
+    pipeline: tuple[Pass, ...]
     stages: tuple[Stage, ...]
     notes: tuple[str, ...]
     parity: float | None
@@ -85,6 +89,47 @@ class CompiledModel:
     def save(self, path: str | Path) -> Path:
         """Copy the bundle into the directory `path`, atomically, and return where it is."""
         return copy_bundle(self.bundle.path, Path(path))
+
+    def report(
+        self,
+        *,
+        device: str = "local",
+        threads: int | None = None,
+        budget: float | None = None,
+        leave_one_out: bool = False,
+    ) -> Report:
+        """Measure on `device` what each pass brought: every distinct stage in turns, in times on
+        ``local`` and in instructions on ``qemu``.
+
+        `threads` are this model's, or one under emulation.  `budget` bounds the measuring in
+        seconds, and `leave_one_out` adds the pipeline without each pass; see
+        `efcompile.report.ledger.measure_ledger`, also for what is raised.  Raises `BundleError`
+        for a loaded bundle: what the passes did is not in it.
+        """
+        from efcompile.report.ledger import measure_ledger
+        from efcompile.report.subject import Subject
+
+        manifest, history = self.bundle.manifest, self.history
+        if history is None:
+            raise BundleError(
+                f"{self.bundle.path} was loaded, and a bundle does not hold the stages that a "
+                "report measures: call report() on what `efcompile.optimize` returned, or run "
+                "`efcompile report MODEL`"
+            )
+        chosen = get_device(device)
+        if threads is None:
+            threads = 1 if device == "qemu" else self.threads
+        subject = Subject(manifest.model, history.captured, history.pipeline, history.stages)
+        call = f"compiled.report(device={device!r}, threads={threads})"
+        return measure_ledger(
+            subject,
+            manifest.target,
+            chosen,
+            _threads(threads),
+            budget=budget,
+            leave_one_out=leave_one_out,
+            command=call,
+        )
 
     def _run(self, call: Callable[[list[Any]], Sequence[Any]], inputs: tuple[Any, ...]) -> Any:
         arrays = [_array(value, i) for i, value in enumerate(inputs)]
@@ -168,7 +213,9 @@ def optimize(
             path = result.path if out is None else copy_bundle(result.path, Path(out))
             bundle = load_bundle(path)
     compiled = CompiledModel(bundle, count, folder=result.folder if out is None else None)
-    compiled.history = History(result.stages, captured.notes, result.parity, seconds, reused)
+    compiled.history = History(
+        captured, pipeline, result.stages, captured.notes, result.parity, seconds, reused
+    )
     return compiled
 
 

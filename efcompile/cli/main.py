@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from efcompile.cli import bench, devices, optimize, passes
+from efcompile.cli import bench, devices, optimize, passes, report
 from efcompile.cli.console import err, say
 from efcompile.errors import EfcompileError
 
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.command("optimize")(optimize.optimize)
 app.command("bench")(bench.bench)
+app.command("report")(report.report)
 app.command("passes")(passes.passes)
 app.command("devices")(devices.devices)
 

@@ -62,19 +62,26 @@ def hold_contest(
     Raises `InputError` for a budget that is not positive or not for that device, `DeviceError`
     for other devices and for what the device refuses.
     """
-    if budget is not None and not budget > 0:
-        raise InputError(f"the budget must be a positive number of seconds, not {budget:g}")
+    check_budget(device, budget)
     start = time.perf_counter()
     if isinstance(device, Local):
         limit = BUDGET_SECONDS if budget is None else budget
         scores, rounds = _time(bundles, threads, limit, watch)
     elif isinstance(device, Qemu):
-        if budget is not None:
-            raise InputError("qemu counts each stage once, exactly: a budget changes nothing there")
         scores, rounds = _count(bundles, device, threads, watch), 1
     else:
         raise DeviceError(f"reports are measured on local or qemu, not on {device.name}")
     return Contest(scores, rounds, time.perf_counter() - start)
+
+
+def check_budget(device: Device, budget: float | None) -> None:
+    """Raise `InputError` for a budget that `hold_contest` would refuse on `device`."""
+    if budget is None:
+        return
+    if isinstance(device, Qemu):
+        raise InputError("qemu counts each stage once, exactly: a budget changes nothing there")
+    if not budget > 0:
+        raise InputError(f"the budget must be a positive number of seconds, not {budget:g}")
 
 
 def _time(

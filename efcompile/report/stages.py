@@ -48,7 +48,10 @@ class Built:
 
 @dataclass
 class Stages:
-    """Builds stages of `subject` for `target` into `folder`, and checks them on `device`."""
+    """Builds stages of `subject` for `target` into `folder`, and checks them on `device`.
+
+    Raises what `check_runs` does.
+    """
 
     subject: Subject
     target: Target
@@ -60,11 +63,7 @@ class Stages:
     _wanted: dict[GraphModule, list[NDArray[Any]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raises `DeviceError` if the device is not available or cannot run the target's code."""
-        if reason := self.device.unavailable():
-            raise DeviceError(reason)
-        if reason := self.device.refuses(self.target):
-            raise DeviceError(f"{self.device.name}: {reason}; choose another --device or --target")
+        check_runs(self.device, self.target)
 
     @property
     def distinct(self) -> tuple[Built, ...]:
@@ -131,6 +130,14 @@ class Stages:
                 f"{self.device.name} (limit {sample.TOLERANCE:.0e}), so it was not measured; "
                 "the graph itself was right, so a kernel is wrong: please report it"
             )
+
+
+def check_runs(device: Device, target: Target) -> None:
+    """Raise `DeviceError` if the device is not available or cannot run code for `target`."""
+    if reason := device.unavailable():
+        raise DeviceError(reason)
+    if reason := device.refuses(target):
+        raise DeviceError(f"{device.name}: {reason}; choose another device or target")
 
 
 def _parts(device: Device) -> tuple[Part, ...]:
