@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from benchmarks.shape_lists import describe
 from efcompile.bundle import sample
+from efcompile.bundle.describe import known_work, operand_bytes
 from efcompile.bundle.load import Bundle, load_bundle
 from efcompile.bundle.write import write_bundle
-from efcompile.kernels.work import Work, work_of
+from efcompile.kernels.work import Work
 from efcompile.lowering.program import Call, Program
 
 _CALLS = "calls.json"
@@ -126,12 +127,7 @@ def _load(path: Path) -> Prepared:
 
 def _timed(program: Program, call: Call) -> TimedCall:
     kernel = program.kernels[call.symbol]
-    work = work_of(kernel.kernel, kernel.shape)
-    buffers = [program.buffers[name] for name in dict.fromkeys(call.args)]
-    touched = sum(b.bytes for b in buffers if b.kind != "constant")
-    # A copy of a part does not touch all of its operand.
-    ports = 4 * (work.loads + work.stores)
-    partial = kernel.kernel in _COPIES and ports < touched
+    weight_bytes, activation_bytes = operand_bytes(program, call)
     return TimedCall(
         call.symbol,
         kernel.kernel,
@@ -139,10 +135,7 @@ def _timed(program: Program, call: Call) -> TimedCall:
         describe(kernel.shape),
         call.sources,
         call.flops,
-        sum(b.bytes for b in buffers if b.kind == "constant"),
-        int(ports) if partial else touched,
-        work,
+        weight_bytes,
+        activation_bytes,
+        known_work(kernel),
     )
-
-
-_COPIES: Sequence[str] = ("strided_copy", "gather")

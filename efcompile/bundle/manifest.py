@@ -4,21 +4,18 @@ import hashlib
 import json
 import re
 from dataclasses import asdict
-from importlib import metadata
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from efcompile.bundle.abi import ABI
-from efcompile.bundle.names import identifier, kernel_symbol, layout
 from efcompile.errors import BundleError
-from efcompile.lowering.program import Buffer, Program
+from efcompile.kernels.work import Work
 from efcompile.targets.target import Target
 
 NAME = "manifest.json"
-FORMAT: Literal[1] = 1
-_PACKAGES = ("efcompile", "apache-tvm", "apache-tvm-ffi", "torch", "numpy")
-_ZEROS = "0" * 64
+FORMAT: Literal[2] = 2
+ZEROS = "0" * 64
+"""The checksum of a manifest that was not written yet."""
 _CHECKSUM = re.compile(r'^  "checksum": "([0-9a-f]{64})"', flags=re.MULTILINE)
 
 
@@ -56,7 +53,7 @@ class SizesEntry(_Frozen):
 class KernelEntry(_Frozen):
     """A kernel: its file in `efcompile.kernels`, C symbol, number of calls, what all of them
     together cost nominally (floating-point operations, bytes moved at least), and the modules
-    of the user's model that it computes."""
+    of the user's model that it computes.  `work` is what one call cannot do without."""
 
     name: str
     symbol: str
@@ -64,13 +61,39 @@ class KernelEntry(_Frozen):
     flops: int
     bytes: int
     sources: tuple[str, ...]
+    work: Work
+
+
+class CallEntry(_Frozen):
+    """A call, in the network's order: `kernel` is the position of its kernel in the manifest's
+    list, `op` what it computes of the dialect.  `flops` and `bytes` are nominal; of the bytes
+    that the kernel handles, `weight_bytes` are constants and `activation_bytes` all the rest,
+    each byte once."""
+
+    kernel: int
+    op: str
+    sources: tuple[str, ...]
+    flops: int
+    bytes: int
+    weight_bytes: int
+    activation_bytes: int
+
+
+class PlanEntry(_Frozen):
+    """A tensor in the arena, at `offset`: written by call `first`, needed until call `last`."""
+
+    name: str
+    offset: int
+    bytes: int
+    first: int
+    last: int
 
 
 class Manifest(_Frozen):
     """All that is known of a bundle without running it.  `structure` is how the outputs nest
     (a serialised pytree; empty: a flat list)."""
 
-    format: Literal[1]
+    format: Literal[2]
     checksum: str
     model: str
     prefix: str
@@ -84,6 +107,8 @@ class Manifest(_Frozen):
     structure: str
     sizes: SizesEntry
     kernels: tuple[KernelEntry, ...]
+    calls: tuple[CallEntry, ...]
+    plan: tuple[PlanEntry, ...]
     leftovers: tuple[str, ...]
     files: dict[str, FileEntry]
 
@@ -96,49 +121,15 @@ class Manifest(_Frozen):
         return files
 
 
-def describe(
-    program: Program,
-    build_id: bytes,
-    cpu_features: tuple[str, ...],
-    files: dict[str, FileEntry],
-    structure: str = "",
-) -> Manifest:
-    """The manifest of a bundle that holds `files`; its checksum is still zeros."""
-    model = identifier(program.name)
-    return Manifest(
-        format=FORMAT,
-        checksum=_ZEROS,
-        model=program.name,
-        prefix=model,
-        abi=ABI,
-        build_id=build_id.hex(),
-        versions=_versions(),
-        target=program.target,
-        cpu_features=cpu_features,
-        inputs=tuple(_tensor(program.buffers[name]) for name in program.inputs),
-        outputs=tuple(_tensor(program.buffers[name]) for name in program.outputs),
-        structure=structure,
-        sizes=SizesEntry(
-            arena=program.arena_bytes,
-            scratch=program.scratch_bytes,
-            weights=program.weight_bytes,
-            library=_library_bytes(files),
-        ),
-        kernels=tuple(_kernel(program, model, symbol) for symbol in program.kernels),
-        leftovers=program.leftovers,
-        files=files,
-    )
-
-
 def dump(manifest: Manifest) -> bytes:
     """JSON whose ``checksum`` is the SHA-256 of the same bytes with 64 zeros in its place."""
     fields = manifest.model_dump(mode="json") | {
-        "checksum": _ZEROS,
+        "checksum": ZEROS,
         "target": asdict(manifest.target),
     }
-    text = json.dumps(fields, indent=2) + "\n"
+    text = _text(fields)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    return text.replace(_ZEROS, digest, 1).encode()
+    return text.replace(ZEROS, digest, 1).encode()
 
 
 def parse(data: bytes) -> Manifest:
@@ -148,7 +139,7 @@ def parse(data: bytes) -> Manifest:
         found = _CHECKSUM.search(text)
         if found is None:
             raise BundleError(f"{NAME} is damaged: it has no checksum. Write the bundle again.")
-        zeroed = text[: found.start(1)] + _ZEROS + text[found.end(1) :]
+        zeroed = text[: found.start(1)] + ZEROS + text[found.end(1) :]
         if hashlib.sha256(zeroed.encode()).hexdigest() != found[1]:
             raise BundleError(
                 f"{NAME} is damaged: its checksum does not match. Write the bundle again."
@@ -162,41 +153,14 @@ def parse(data: bytes) -> Manifest:
         ) from error
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # a source tree that is not installed
-            found[package] = "unknown"
-    return found
+def _text(fields: dict[str, Any]) -> str:
+    """JSON with a line for each field, and for each entry of a list."""
+    lines = ",\n".join(f'  "{name}": {_value(value)}' for name, value in fields.items())
+    return f"{{\n{lines}\n}}\n"
 
 
-def _tensor(buffer: Buffer) -> TensorEntry:
-    return TensorEntry(
-        name=buffer.name,
-        dtype=buffer.dtype,
-        layout=layout(buffer.shape),
-        dims=buffer.shape,
-        bytes=buffer.bytes,
-    )
-
-
-def _kernel(program: Program, model: str, symbol: str) -> KernelEntry:
-    calls = [call for call in program.calls if call.symbol == symbol]
-    return KernelEntry(
-        name=program.kernels[symbol].kernel,
-        symbol=kernel_symbol(model, symbol),
-        calls=len(calls),
-        flops=sum(call.flops for call in calls),
-        bytes=sum(call.bytes for call in calls),
-        sources=tuple(dict.fromkeys(source for call in calls for source in call.sources)),
-    )
-
-
-def _library_bytes(files: dict[str, FileEntry]) -> int:
-    for suffix in (".so", ".a", ".o"):
-        sizes = [entry.bytes for name, entry in files.items() if name.endswith(suffix)]
-        if sizes:
-            return max(sizes)
-    return files["bench"].bytes if "bench" in files else 0
+def _value(value: Any) -> str:
+    if not isinstance(value, list) or not value:
+        return json.dumps(value)
+    entries = ",\n".join(f"    {json.dumps(entry)}" for entry in value)
+    return f"[\n{entries}\n  ]"

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from efcompile.bundle import manifest as manifests
 from efcompile.bundle.build import Part, build
+from efcompile.bundle.describe import describe
 from efcompile.bundle.exchange import put_in_place
 from efcompile.bundle.names import bundle_name
 from efcompile.errors import BundleError
@@ -46,9 +47,7 @@ def write_bundle(
         with _partial(final) as folder:
             entries = {name: _copy(path, folder / name) for name, path in built.files.items()}
             entries |= {name: _write(data, folder / name) for name, data in attachments.items()}
-            described = manifests.describe(
-                program, built.build_id, built.cpu_features, entries, structure
-            )
+            described = describe(program, built.build_id, built.cpu_features, entries, structure)
             _write(manifests.dump(described), folder / manifests.NAME)
             put_in_place(folder, final)
     return final

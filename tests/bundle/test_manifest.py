@@ -1,7 +1,8 @@
 import pytest
 
+from efcompile.bundle.describe import describe
 from efcompile.bundle.load import Bundle
-from efcompile.bundle.manifest import FileEntry, Manifest, describe, dump, parse
+from efcompile.bundle.manifest import FileEntry, Manifest, dump, parse
 from efcompile.errors import BundleError
 from efcompile.tvm_api import PINS
 from tests.bundle.programs import SHAPE, tiny_program
@@ -52,8 +53,8 @@ def test_other_content_is_no_manifest(data: bytes) -> None:
 
 
 def test_another_format_is_refused() -> None:
-    other = _manifest().model_copy(update={"format": 2})
-    with pytest.raises(BundleError, match="not of format 1"):
+    other = _manifest().model_copy(update={"format": 1})
+    with pytest.raises(BundleError, match="not of format 2"):
         parse(dump(other))
 
 
