@@ -1,6 +1,7 @@
 """Attention without mixing of heads: a task is a block of queries of one head."""
 
 from efcompile.kernels.attention_bias import BiasPointers, padded_bias
+from efcompile.kernels.attention_local import Convolution, near_floats, pack_local
 from efcompile.kernels.attention_parts import (
     Carver,
     Knobs,
@@ -13,6 +14,7 @@ from efcompile.kernels.attention_parts import (
     make_knobs,
     score_rows,
     softmax_rows,
+    stage_floats,
     weigh_values,
 )
 from efcompile.kernels.attention_shape import Shape, pitch_of, plain
@@ -36,19 +38,20 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
 
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
-    """q, k, v, the bias padded to whole vectors, [a runtime bias]."""
+    """q, k, v, the bias padded to whole vectors, [a runtime bias], [local and its bias]."""
     operands: list[str | Array] = [call.argument(name) for name in ("q", "k", "v")]
     operands.append(padded_bias(call, shape, knobs.scores.lanes))
-    return [*operands, "bias"] if shape.bias_at_run_time else operands
+    return [*operands, *["bias"] * shape.bias_at_run_time, *pack_local(call, shape)]
 
 
 def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
-    """Pointers: q, k, v, padded bias, [runtime bias], out."""
+    """Pointers: q, k, v, padded bias, [runtime bias], [local], [local bias], out."""
     lanes, block_rows = knobs.scores.lanes, knobs.task_queries
     pitch, blocks = pitch_of(shape, lanes), -(-shape.queries // block_rows)
     e = Emitter()
     q, k, v = e.pointer("q"), e.pointer("k"), e.pointer("v")
     bias = BiasPointers.declare(e, shape, pitch)
+    local = Convolution.declare(e, shape)
     out, scratch = e.pointer("out"), Carver(e.pointer("scratch"))
     begin, end = e.integer("begin"), e.integer("end")
 
@@ -57,6 +60,8 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     inverses = scratch.take(block_rows)
     copied_values = scratch.take(copied_value_floats(shape))
     copied_queries = scratch.take(copied_query_floats(shape, block_rows))
+    near_values = scratch.take(near_floats(shape, block_rows))
+    stage = scratch.take(stage_floats(shape, knobs.values))
 
     with e.loop(end - begin, "task", begin) as task:
         unit, block = e.let(task // blocks), e.let(task % blocks)
@@ -79,8 +84,13 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
             score_rows(e, shape, knobs.scores, rows, line, keys, scores, copied_queries, here)
             here.add_at_run_time(e, shape, scores, rows, lanes)
             softmax_rows(e, scores, inverses, rows, pitch, lanes)
-            target_rows = out.at(e.hold(start * shape.value_dim))
-            weigh_values(e, shape, knobs.values, rows, scores, values, target_rows, inverses)
+            target_rows, near = out.at(e.hold(start * shape.value_dim)), None
+            if local is not None:
+                near = near_values
+                local.emit(e, shape, knobs, head, values, first, rows, near)
+            weigh_values(
+                e, shape, knobs.values, rows, scores, values, target_rows, inverses, near, stage
+            )
 
         each_block(e, shape.queries, block_rows, block, code)
     return Built(e.finish(symbol), scratch.bytes, shape.batch * shape.heads * blocks)

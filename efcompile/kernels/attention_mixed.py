@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from efcompile.kernels.attention_bias import BiasPointers, padded_bias
+from efcompile.kernels.attention_local import Convolution, near_floats, pack_local
 from efcompile.kernels.attention_parts import (
     Carver,
     Knobs,
@@ -17,6 +18,7 @@ from efcompile.kernels.attention_parts import (
     make_knobs,
     score_rows,
     softmax_rows,
+    stage_floats,
     weigh_values,
 )
 from efcompile.kernels.attention_shape import Shape, pitch_of, plain
@@ -43,7 +45,7 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
     """q, k, v, the bias padded to whole vectors, [a runtime bias], [mix1], [mix2 and its bias,
-    identity and zero where absent]."""
+    identity and zero where absent], [local and its bias]."""
     operands: list[str | Array] = [call.argument(name) for name in ("q", "k", "v")]
     operands.append(padded_bias(call, shape, knobs.scores.lanes))
     operands += ["bias"] * shape.bias_at_run_time
@@ -53,11 +55,12 @@ def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
     if mix2 is not None or shift is not None:
         operands.append(contiguous(np.eye(shape.heads) if mix2 is None else mix2))
         operands.append(contiguous(np.zeros(shape.heads) if shift is None else shift))
-    return operands
+    return [*operands, *pack_local(call, shape)]
 
 
 def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
-    """Pointers: q, k, v, padded bias, [runtime bias], [mix1], [mix2, mix2_bias], out."""
+    """Pointers: q, k, v, padded bias, [runtime bias], [mix1], [mix2, mix2_bias], [local],
+    [local bias], out."""
     lanes, most_rows, heads = knobs.scores.lanes, knobs.task_queries, shape.heads
     pitch, blocks = pitch_of(shape, lanes), -(-shape.queries // most_rows)
     after = shape.mix2 or shape.mix2_bias
@@ -67,26 +70,27 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     mix1 = e.optional("mix1", shape.mix1)
     mix2 = e.pointer("mix2") if after else None
     shift = e.pointer("mix2_bias") if after else None
+    local = Convolution.declare(e, shape)
     out, scratch = e.pointer("out"), Carver(e.pointer("scratch"))
     begin, end = e.integer("begin"), e.integer("end")
 
     key_floats, value_floats = shape.key_dim * pitch, copied_value_floats(shape)
     keys = scratch.take(heads * key_floats)
-    copied_values = scratch.take(heads * value_floats)
+    copied_values = scratch.take(value_floats)
     scores = scratch.take(heads * most_rows * pitch + lanes)
     biases = scratch.take(heads * pitch + lanes if shape.mix1 and shape.relative else 0)
     inverses = scratch.take(heads * most_rows)
     copied_queries = scratch.take(copied_query_floats(shape, most_rows))
+    near_values = scratch.take(near_floats(shape, most_rows))
+    stage = scratch.take(stage_floats(shape, knobs.values))
 
     def load_head(batch: Expr, head: Expr) -> None:
         key_rows = k.at(head_start(e, shape.k_view, batch, head))
         load_keys(e, shape, key_rows, keys.at(e.hold(head * key_floats)), lanes)
-        value_rows = v.at(head_start(e, shape.v_view, batch, head))
-        load_values(e, shape, value_rows, copied_values.at(e.hold(head * value_floats)), lanes)
 
     with e.loop(end - begin, "task", begin) as task:
         batch, block = e.let(task // blocks), e.let(task % blocks)
-        # A thread's consecutive tasks of one image share its keys and values.
+        # A thread's consecutive tasks of one image share its keys.
         with e.when((block == int32(0)) | (task == begin)), e.loop(heads, "head") as head:
             load_head(batch, head)
 
@@ -129,15 +133,21 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
 
                 _mix(e, heads, rows, pitch, lanes, scores, mix2, inverses, shifted)
             with e.loop(heads, "head") as head:
-                if value_floats:
-                    values = copied_values.at(e.hold(head * value_floats))
-                else:
-                    values = v.at(head_start(e, shape.v_view, batch, head))
+                values = v.at(head_start(e, shape.v_view, batch, head))
+                if value_floats:  # into the L1 cache, where all that follows reads them
+                    load_values(e, shape, values, copied_values, lanes)
+                    values = copied_values
                 row = (batch * shape.queries + first) * heads + head
                 target_rows = out.at(e.hold(row * shape.value_dim))
                 weights = scores.at(e.hold(head * per_head))
                 scale = None if after else inverses.at(e.hold(head * rows))
-                weigh_values(e, shape, knobs.values, rows, weights, values, target_rows, scale)
+                near = None
+                if local is not None:
+                    near = near_values
+                    local.emit(e, shape, knobs, head, values, first, rows, near)
+                weigh_values(
+                    e, shape, knobs.values, rows, weights, values, target_rows, scale, near, stage
+                )
 
         each_block(e, shape.queries, most_rows, block, code)
     return Built(e.finish(symbol), scratch.bytes, shape.batch * blocks)

@@ -8,6 +8,7 @@ another unless they already are: rows thousands of bytes apart fall onto the sam
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from efcompile.kernels.activations import CHEAP, VECTOR
 from efcompile.kernels.attention_bias import BiasPointers
 from efcompile.kernels.attention_shape import Shape, View4, pitch_of
 from efcompile.kernels.emit import Emitter, Expr, View, float32, int32, splat
@@ -15,25 +16,34 @@ from efcompile.kernels.matrix_copy import copy_matrix
 from efcompile.kernels.register_tile import Tile, choose_tile
 from efcompile.kernels.softmax import exponentials
 from efcompile.kernels.span import Span
+from efcompile.kernels.stencil import choose_pixels
 from efcompile.kernels.tile import Segment, gemm
 from efcompile.targets.target import Target
 
 
 @dataclass(frozen=True)
 class Knobs:
-    """Register tiles of the two products, and queries per task."""
+    """Register tiles of the two products, queries per task (whole rows of their image if the
+    values are convolved), and pixels in registers in the convolution (0 without)."""
 
     scores: Tile
     values: Tile
     task_queries: int
+    pixels: int
 
 
 def make_knobs(shape: Shape, target: Target, task_queries: int) -> Knobs:
     """Tiles for blocks of about `task_queries`, evened out over the blocks."""
-    blocks = -(-shape.queries // max(1, task_queries))
-    rows = -(-shape.queries // blocks)
-    pitch = pitch_of(shape, target.lanes)
-    return Knobs(choose_tile(rows, pitch, target), choose_tile(rows, shape.value_dim, target), rows)
+    local = shape.local
+    unit = 1 if local is None else local.across.out
+    blocks = -(-shape.queries // max(unit, task_queries))
+    rows = -(-shape.queries // unit // blocks) * unit
+    return Knobs(
+        choose_tile(rows, pitch_of(shape, target.lanes), target),
+        choose_tile(rows, shape.value_dim, target),
+        rows,
+        0 if local is None else choose_pixels(local.across, target.registers),
+    )
 
 
 class Carver:
@@ -159,15 +169,33 @@ def weigh_values(
     values: View,
     out: View,
     inverses: View | None,
+    near: View | None,
+    stage: View,
 ) -> None:
-    """``out[rows] = weights[rows, keys] @ values``, each row times its inverse if given."""
+    """``out[rows] = act(weights[rows, keys] @ values + near)``, each row of the product times its
+    inverse if given.
+
+    `near` is [rows, value_dim] if given; `stage` is scratch, see `stage_floats`.
+    """
     width, out_pitch = shape.value_dim, shape.heads * shape.value_dim
 
     def sink(e: Emitter, row: Expr, column: Expr, lanes: int, value: Expr) -> None:
         if inverses is not None:
             value = value * splat(e.load(inverses, row), lanes)
+        if near is not None:
+            value = value + e.load(near, row * width + column, lanes)
+        value = VECTOR[shape.act](e, e.let(value), lanes)
         e.store(out, row * out_pitch + column, value, lanes)
 
     rows_span, panels = Span.whole(rows, tile.rows), Span.whole(width, tile.panel)
     segments = [Segment(weights, pitch_of(shape, tile.lanes), shape.keys)]
-    gemm(e, tile, width, rows, rows_span, panels, segments, values, None, sink, weight_stride=width)
+    staged = stage if stage_floats(shape, tile) else None
+    gemm(
+        e, tile, width, rows, rows_span, panels, segments, values, None, sink, staged,
+        weight_stride=width,
+    )  # fmt: skip
+
+
+def stage_floats(shape: Shape, tile: Tile) -> int:
+    """Scratch for a tile of sums, 0 if the activation is cheap enough for the accumulators."""
+    return 0 if shape.act in CHEAP else tile.rows * tile.panel

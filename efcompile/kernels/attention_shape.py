@@ -1,17 +1,31 @@
 """What an `attention` call is, and its plain algorithm, for both attention kernels."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from efcompile.kernels.kernel import OpCall
-from efcompile.kernels.reference import te_function, te_softmax
+from efcompile.kernels.reference import te_activation, te_function, te_softmax
 from efcompile.kernels.refusal import refusal
 from efcompile.kernels.relative_bias import Relative, find_relative
+from efcompile.kernels.stencil import Axis
 from efcompile.tvm_api import te, tirx
+
+CONSTANTS = ("mix1", "mix2", "mix2_bias", "local", "local_bias")
+"""Operands whose values must be known."""
 
 View4 = tuple[int, int, int, int, int]
 """Offset, then strides of batch, head, token and dim, in elements (see `ops.attention`)."""
+
+
+@dataclass(frozen=True)
+class Local:
+    """The depthwise convolution of the values, an image of `down.size` x `across.size`."""
+
+    down: Axis
+    across: Axis
+    bias: bool
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,8 @@ class Shape:
     mix2: bool
     mix2_bias: bool
     scale: float
+    local: Local | None
+    act: str
 
     @property
     def mixed(self) -> bool:
@@ -53,7 +69,7 @@ class Shape:
 
 def shape_of(call: OpCall) -> Shape | str:
     """The shape of any `attention` call these kernels do, or the reason they do not."""
-    reason = refusal(call, ("mix1", "mix2", "mix2_bias"))
+    reason = refusal(call, CONSTANTS)
     if reason is not None:
         return reason
     bias = call.args["bias"]
@@ -83,7 +99,19 @@ def shape_of(call: OpCall) -> Shape | str:
         mix2=call.args["mix2"] is not None,
         mix2_bias=call.args["mix2_bias"] is not None,
         scale=call.args["scale"],
+        local=_local(call),
+        act=call.args["act"],
     )
+
+
+def _local(call: OpCall) -> Local | None:
+    if call.args["local"] is None:
+        return None
+    _, taps_down, taps_across, _ = call.operand("local").shape
+    height, width, *steps = call.args["local_grid"]
+    down = Axis(height, taps_down, steps[0], steps[2])
+    across = Axis(width, taps_across, steps[1], steps[3])
+    return Local(down, across, call.args["local_bias"] is not None)
 
 
 def _view(call: OpCall, name: str) -> View4:
@@ -97,7 +125,8 @@ def pitch_of(shape: Shape, lanes: int) -> int:
 
 
 def plain(shape: Shape) -> Any:
-    """q, k, v (flat), [bias], [mix1], [mix2], [mix2_bias] -> [batch, queries, heads * dim]."""
+    """q, k, v (flat), [bias], [mix1], [mix2], [mix2_bias], [local], [local_bias] ->
+    [batch, queries, heads * dim]."""
     names = ("q", "k", "v")
     q, k, v = (te.placeholder((n,), name=s) for n, s in zip(shape.extents, names, strict=True))
     operands = [q, k, v]
@@ -165,6 +194,41 @@ def plain(shape: Shape) -> Any:
         lambda b, i, c: te.sum(
             final[b, c // n, i, j] * at(v, shape.v_view, b, c // n, j, c % n), j
         ),
-        name="out",
+        name="weighed",
     )
-    return te_function([*operands, out])
+    if shape.local is not None:
+        out = _plus_local(
+            shape,
+            shape.local,
+            lambda b, y, c: at(v, shape.v_view, b, c // n, y, c % n),
+            out,
+            operands,
+        )
+    return te_function([*operands, te_activation(out, shape.act)])
+
+
+def _plus_local(
+    shape: Shape, local: Local, value: Callable[..., Any], out: Any, operands: list[Any]
+) -> Any:
+    """`out` and the convolution of ``value(batch, key, channel)``; its operands are appended."""
+    down, across, channels = local.down, local.across, shape.heads * shape.value_dim
+    taps = te.placeholder((channels, down.kernel, across.kernel, 1), name="local")
+    operands.append(taps)
+    ky = te.reduce_axis((0, down.kernel), name="ky")
+    kx = te.reduce_axis((0, across.kernel), name="kx")
+
+    def product(b: Any, i: Any, c: Any) -> Any:
+        y = i // across.out * down.stride + ky - down.padding
+        x = i % across.out * across.stride + kx - across.padding
+        inside = tirx.all(y >= 0, y < down.size, x >= 0, x < across.size)
+        zero = tirx.const(0.0, "float32")
+        here = tirx.if_then_else(inside, value(b, y * across.size + x, c), zero)
+        return te.sum(here * taps[c, ky, kx, 0], [ky, kx])
+
+    near = te.compute(out.shape, product, name="near")
+    total = te.compute(out.shape, lambda *i: out[i] + near[i], name="total")
+    if not local.bias:
+        return total
+    bias = te.placeholder((channels,), name="local_bias")
+    operands.append(bias)
+    return te.compute(out.shape, lambda b, i, c: total[b, i, c] + bias[c], name="shifted_total")

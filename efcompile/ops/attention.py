@@ -1,12 +1,15 @@
-"""Attention with relative bias and talking heads, operands read through strided views."""
+"""Attention with relative bias, talking heads and a convolution of the values, operands read
+through strided views."""
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from efcompile.ops import activation
 from efcompile.ops.registry import define
 
 
@@ -14,7 +17,8 @@ def _flops(args: dict[str, Any], out: tuple[int, ...]) -> int:
     batch, heads, queries, keys, key_dim, value_dim = args["sizes"]
     pairs = batch * queries * keys * heads
     mixes = (args["mix1"] is not None) + (args["mix2"] is not None)
-    return int(pairs * (2 * (key_dim + value_dim) + 5 + 2 * heads * mixes))
+    taps = 0 if args["local"] is None else prod(int(d) for d in args["local"].shape[1:])
+    return int(pairs * (2 * (key_dim + value_dim) + 5 + 2 * heads * mixes) + 2 * prod(out) * taps)
 
 
 def head_view(x: Tensor, shape: Sequence[int], view: Sequence[int]) -> Tensor:
@@ -37,14 +41,23 @@ def attention(
     k_view: Sequence[int],
     v_view: Sequence[int],
     scale: float,
+    local: Tensor | None = None,
+    local_bias: Tensor | None = None,
+    local_grid: Sequence[int] | None = None,
+    act: str = "none",
 ) -> Tensor:
-    """``softmax(mix1(scale q k^T) + bias)``, mixed over heads by mix2, times v.
+    """``act(weights v + local(v))``, the weights ``softmax(mix1(scale q k^T) + bias)``, mixed
+    over heads by mix2.
 
     `sizes` is (batch, heads, queries, keys, key_dim, value_dim); the views (see `head_view`)
     say where in the contiguous tensors q, k and v (often one merged projection [N, T, C])
     each head's rows lie, so no permute is needed.  bias broadcasts to [batch, heads,
     queries, keys] (4 dimensions, each full or 1); mix1 and mix2 are [heads, heads], mix2_bias
     [heads] (a bias of mix1 belongs into `bias`).  Result [batch, queries, heads * value_dim].
+
+    `local` [heads * value_dim, kh, kw, 1] and its bias convolve the values depthwise, where
+    `local_grid` is (height, width, stride down and across, padding down and across) of the image
+    that the keys' values are, row by row; without `local` nothing is added.
     """
     batch, heads, queries, keys, key_dim, value_dim = sizes
     query = head_view(q, (batch, heads, queries, key_dim), q_view)
@@ -60,4 +73,12 @@ def attention(
         weights = torch.einsum("gh,bhqk->bgqk", mix2, weights)
     if mix2_bias is not None:
         weights = weights + mix2_bias[:, None, None]
-    return (weights @ value).transpose(1, 2).reshape(batch, queries, heads * value_dim)
+    y = (weights @ value).transpose(1, 2).reshape(batch, queries, heads * value_dim)
+    if local is not None:
+        assert local_grid is not None
+        height, width, *steps = local_grid
+        image = value.transpose(2, 3).reshape(batch, heads * value_dim, height, width)
+        taps = local.permute(0, 3, 1, 2)
+        near = F.conv2d(image, taps, local_bias, steps[:2], steps[2:], groups=len(taps))
+        y = y + near.flatten(2).transpose(1, 2)
+    return activation.apply(y, act)

@@ -17,7 +17,6 @@ part; then the rest stays). Exact to the bit.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from math import prod
 from typing import ClassVar
 
 import torch
@@ -27,7 +26,8 @@ from torch.fx import GraphModule, Node
 from efcompile import ops
 from efcompile.ops.attention import head_view
 from efcompile.passes.base import Match, Pass
-from efcompile.passes.rewriting import changed, is_op, is_reshape, replace, shape
+from efcompile.passes.moves import Step, is_move, path_of, replayed, steps_of
+from efcompile.passes.rewriting import changed, is_op, replace, shape
 
 _OPERANDS = ("q", "k", "v")
 
@@ -45,7 +45,7 @@ class AttentionViews(Pass):
             if is_op(node, "attention"):
                 for operand in _OPERANDS:
                     source = ops.arguments(node)[operand]
-                    if _is_move(source):
+                    if is_move(source):
                         yield Match(node, {operand: source})
 
     def check(self, graph_module: GraphModule, match: Match) -> str | None:
@@ -69,20 +69,13 @@ class AttentionViews(Pass):
         return f"{operand} of {new.name} reads {source.name} in place"
 
 
-def _is_move(node: Node) -> bool:
-    return is_reshape(node) or is_op(node, "permute", "slice", "expand")
-
-
 def _best(attention: Node, operand: str) -> tuple[Node, tuple[int, ...], tuple[Node, ...]] | None:
     """(source, view, nodes between, last first) of the farthest source that works."""
     sizes, own = _sizes(attention, operand), tuple(ops.arguments(attention)[f"{operand}_view"])
-    path = [ops.arguments(attention)[operand]]
-    while _is_move(path[-1]):
-        path.append(path[-1].args[0])
+    path = path_of(ops.arguments(attention)[operand])
     for length in range(len(path) - 1, 0, -1):
         source, between = path[length], path[:length]
-        steps = tuple(_step(node) for node in reversed(between))
-        view = _replayed(shape(source), steps, sizes, own)
+        view = _view(shape(source), steps_of(between), sizes, own)
         if view is not None:
             return source, view, tuple(between)
     return None
@@ -98,40 +91,13 @@ def _sizes(attention: Node, operand: str) -> tuple[int, ...]:
     )
 
 
-Step = tuple[str, tuple[int, ...]]
-
-
-def _step(node: Node) -> Step:
-    """A move as plain numbers, so that equal blocks are replayed once."""
-    if is_reshape(node):
-        return "reshape", shape(node)
-    arguments = ops.arguments(node)
-    if is_op(node, "permute"):
-        return "permute", tuple(arguments["dims"])
-    if is_op(node, "expand"):
-        return "expand", shape(node)
-    return "slice", tuple(int(arguments[name]) for name in ("dim", "start", "end", "step"))
-
-
 @lru_cache(maxsize=512)
-def _replayed(
+def _view(
     source: tuple[int, ...], steps: tuple[Step, ...], sizes: tuple[int, ...], own: tuple[int, ...]
 ) -> tuple[int, ...] | None:
     """The view of a tensor of shape `source` that equals the op's `own` view of what `steps`
     make of it; None if there is none."""
-    where = torch.arange(prod(source)).reshape(source)
-    for kind, numbers in steps:
-        if kind == "reshape":
-            where = where.reshape(numbers)
-        elif kind == "permute":
-            where = where.permute(numbers)
-        elif kind == "expand":
-            where = where.expand(numbers)
-        else:
-            dim, start, end, step = numbers
-            picked = torch.arange(start, min(end, where.shape[dim]), step)
-            where = where.index_select(dim, picked)
-    return _strides(head_view(where, sizes, own))
+    return _strides(head_view(replayed(source, steps), sizes, own))
 
 
 def _strides(where: Tensor) -> tuple[int, ...] | None:

@@ -10,7 +10,7 @@ After::
 
 An op computes ``act(.) + residual``, so an activation joins where there is neither yet, an
 addition where there is no residual yet. Activations join conv2d, linear, norm_linear, affine,
-binary and resize; residuals join conv2d and linear, also through a free reshape between
+binary, resize and attention; residuals join conv2d and linear, also through a free reshape between
 (then r is reshaped instead). Preconditions: nobody else reads the op, shapes are equal (a
 broadcast is no residual). If both sides of an addition could take it, the later one does.
 """
@@ -33,7 +33,7 @@ from efcompile.passes.rewriting import (
     shape,
 )
 
-_TAKE_ACTIVATION = ("conv2d", "linear", "norm_linear", "affine", "binary", "resize")
+_TAKE_ACTIVATION = ("conv2d", "linear", "norm_linear", "affine", "binary", "resize", "attention")
 _TAKE_RESIDUAL = ("conv2d", "linear")
 
 

@@ -19,6 +19,7 @@ from efcompile.passes.fuse_attention import FuseAttention
 from efcompile.passes.fuse_centre_tap import FuseCentreTap
 from efcompile.passes.fuse_epilogue import FuseEpilogue
 from efcompile.passes.fuse_ffn import FuseFfn
+from efcompile.passes.fuse_local_values import FuseLocalValues
 from efcompile.passes.fuse_mlp import FuseMlp
 from efcompile.passes.fuse_norm_linear import FuseNormLinear
 from efcompile.passes.fuse_pool_head import FusePoolHead
@@ -59,6 +60,8 @@ DIALECT: tuple[Pass, ...] = (
     FuseSubsample(),
     FuseCentreTap(),
     HoistSlices(),
+    # Before the split: the values of which attention makes all are no copy.
+    FuseLocalValues(),
     # After slices moved, so that what is split off is no more than what is read.
     SplitProjections(),
     # After the split: what is left of a merged projection is read in place.
@@ -101,6 +104,11 @@ CONSTRAINTS: tuple[Order, ...] = (
     Order("fold-batchnorm", "fold-layer-scale", _AFTER_NORMS),
     Order("fold-batchnorm", "merge-heads", _AFTER_NORMS),
     Order("fuse-attention", "cancel-reshapes", "its permutes would stay"),
+    Order("fuse-attention", "fuse-local-values", "it joins the op that this makes"),
+    Order(
+        "fuse-local-values", "split-projections", "the values it joins need no linear of their own"
+    ),
+    Order("fuse-local-values", "fuse-epilogue", "the convolution would take the addition"),
     Order("pointwise-to-linear", "fuse-epilogue", "it converts plain convolutions"),
     Order("fuse-epilogue", "fuse-ffn", "blocks are made of ops that have their epilogues"),
     Order("fuse-ffn", "fuse-separable", "it would take the second half of the blocks"),

@@ -60,7 +60,7 @@ class Case:
         return views
 
 
-OPERANDS = ("q", "k", "v", "bias", "mix1", "mix2", "mix2_bias")
+OPERANDS = ("q", "k", "v", "bias", "mix1", "mix2", "mix2_bias", "local", "local_bias")
 """Tensor arguments in the order of the plain algorithm."""
 
 NOTHING: dict[str, Any] = {"bias": None, "mix1": None, "mix2": None, "mix2_bias": None}

@@ -7,9 +7,9 @@ import torch
 from efcompile.kernels import attention, attention_mixed
 from efcompile.kernels.attention_shape import Shape, shape_of
 from efcompile.kernels.relative_bias import Relative, find_relative, pack_tables
+from efcompile.targets.target import Target
 from tests.kernels.attention_cases import NOTHING, OPERANDS, Case
 from tests.kernels.harness import check, on_every_target, op_call
-from efcompile.targets.target import Target
 
 GRIDS = [
     Relative(7, 7, 7, 7, 1),

@@ -55,3 +55,17 @@ def test_talking_heads() -> None:
 def test_head_view_reads_transposed_rows() -> None:
     x = torch.arange(2 * 3 * 4 * 5.0).reshape(2, 3, 4, 5)
     torch.testing.assert_close(head_view(x, (2, 3, 5, 4), (0, 60, 20, 1, 5)), x.mT)
+
+
+def test_a_convolution_of_the_values_is_added() -> None:
+    q, k, v = operands()
+    taps, shift = torch.randn(H * E, 3, 3, 1), torch.randn(H * E)
+    rows, columns = 1, T
+    want = F.scaled_dot_product_attention(q, k, v, scale=0.3).transpose(1, 2).flatten(2)
+    picture = v.transpose(2, 3).reshape(B, H * E, rows, columns)
+    near = F.conv2d(picture, taps.permute(0, 3, 1, 2), shift, padding=1, groups=H * E)
+    got = attention(
+        MERGED, MERGED, MERGED, None, None, None, None, [B, H, T, T, D, E], *views(), 0.3,
+        taps, shift, [rows, columns, 1, 1, 1, 1], "gelu",
+    )  # fmt: skip
+    torch.testing.assert_close(got, F.gelu(want + near.flatten(2).transpose(1, 2)))

@@ -51,13 +51,14 @@ def v1(mixers: int, blocks: int) -> dict[str, int]:
 
 
 def v2(ffns: int, blocks: int) -> dict[str, int]:
-    """A V2 network with `blocks` attention blocks in each of the last two stages: merged q and
-    k, v (a convolution reads it), the local v, attention, activation, projection; in the third
-    stage a strided convolution before and a resize (that takes the activation) behind. The
-    attention that downsamples has its own q from a depthwise convolution."""
+    """A V2 network with `blocks` attention blocks in each of the last two stages: merged
+    projection, attention (that convolves its values and activates), projection; in the third
+    stage a strided convolution before, with the projection, and a resize (that takes the
+    activation) behind. The attention that downsamples has its own q, from a depthwise
+    convolution."""
     return {
-        "conv2d": 7 + 3 * blocks, "ffn": ffns, "linear": 6 * blocks + 4,
-        "attention": 2 * blocks + 1, "activation": blocks + 1, "resize": blocks, "pool_linear": 1,
+        "conv2d": 5, "ffn": ffns, "separable": blocks + 1, "linear": 3 * blocks + 2,
+        "attention": 2 * blocks + 1, "resize": blocks, "pool_linear": 1,
     }  # fmt: skip
 
 
@@ -66,7 +67,7 @@ S0, S1, S2, L = v2(14, 2), v2(21, 2), v2(28, 4), v2(35, 6)
 DEIT = {"permute": 1, "linear": 25, "concat": 1, "binary": 1, "norm_linear": 25, "attention": 12,
         "slice": 1}  # fmt: skip
 POOLFORMER = {"conv2d": 4, "group_norm": 48, "pool_mixer": 24, "mlp": 24, "pool_linear": 1}
-LEVIT = {"conv2d": 6, "linear": 28, "attention": 14, "activation": 14, "mlp": 14, "pool_linear": 1}
+LEVIT = {"conv2d": 6, "linear": 28, "attention": 14, "mlp": 14, "pool_linear": 1}
 MOBILENET = {"conv2d": 1, "separable": 1, "ffn": 16, "linear": 1, "pool_linear": 1}
 MOBILEVIT = {"conv2d": 7, "ffn": 7, "linear": 25, "permute": 6, "norm_linear": 18, "attention": 9,
              "layer_norm": 3, "concat": 3, "pool_linear": 1}  # fmt: skip

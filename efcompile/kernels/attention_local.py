@@ -1,0 +1,85 @@
+"""The depthwise convolution of the values, of a block of queries of one head.
+
+It reads the head's values where the weighing is about to read them too: next to one another and
+in the cache, not thousands of bytes apart as in the projection's result.
+"""
+
+from dataclasses import dataclass
+
+from efcompile.kernels.attention_parts import Knobs
+from efcompile.kernels.attention_shape import Local, Shape
+from efcompile.kernels.emit import Emitter, Expr, View
+from efcompile.kernels.kernel import Array, OpCall, contiguous
+from efcompile.kernels.stencil import pack_taps, stencil_row
+from efcompile.kernels.tile import store_epilogue
+
+
+def near_floats(shape: Shape, rows: int) -> int:
+    """Scratch for the convolution at `rows` queries; 0 if there is none."""
+    return 0 if shape.local is None else rows * shape.value_dim
+
+
+def pack_local(call: OpCall, shape: Shape) -> list[str | Array]:
+    """[The taps as [heads, kh, kw, value_dim]], [the bias]."""
+    if shape.local is None:
+        return []
+    taps = pack_taps(call.value("local"))
+    by_head = taps.reshape(*taps.shape[:2], shape.heads, shape.value_dim)
+    return [contiguous(by_head.transpose(2, 0, 1, 3)), *call.present("local_bias")]
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """The packed taps and the bias (`pack_local`)."""
+
+    local: Local
+    taps: View
+    bias: View | None
+
+    @staticmethod
+    def declare(e: Emitter, shape: Shape) -> "Convolution | None":
+        """Declare the pointers, if there is a convolution."""
+        local = shape.local
+        if local is None:
+            return None
+        return Convolution(local, e.pointer("local"), e.optional("local_bias", local.bias))
+
+    def emit(
+        self,
+        e: Emitter,
+        shape: Shape,
+        knobs: Knobs,
+        head: Expr,
+        values: View,
+        first: Expr,
+        rows: int,
+        near: View,
+    ) -> None:
+        """``near[rows, value_dim]`` at the queries from `first` on, which starts a row of their
+        image, by the head's `values` [keys, value_dim]."""
+        down, across, width = self.local.down, self.local.across, shape.value_dim
+        taps = self.taps.at(e.hold(head * (down.kernel * across.kernel * width)))
+        bias = None if self.bias is None else self.bias.at(e.hold(head * width))
+        top_row = e.hold(first // across.out)
+        with e.loop(rows // across.out, "y") as index:
+            y = e.let(top_row + index)
+            top = e.let(y * down.stride - down.padding)
+
+            def row_of(ky: Expr, top: Expr = top) -> View:
+                return values.at(e.let((top + ky) * (across.size * width)))
+
+            line = near.at(e.let(index * (across.out * width)))
+            stencil_row(
+                e,
+                across,
+                width,
+                knobs.pixels,
+                knobs.values.lanes,
+                down.bounds(e, y),
+                row_of,
+                taps,
+                bias,
+                store_epilogue(line, width, "none", None),
+                "none",
+                line,
+            )
