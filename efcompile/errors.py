@@ -41,5 +41,9 @@ class BundleError(EfcompileError):
     """A bundle is damaged, incomplete, or not for this machine."""
 
 
+class ReportError(EfcompileError):
+    """A report cannot be read or written: damaged, of another version, or not of one piece."""
+
+
 class InputError(EfcompileError, ValueError):
     """An argument or input tensor does not fit: wrong name, shape or dtype."""

@@ -21,9 +21,10 @@ SurveyClass = Literal[
 
 
 class Frozen(BaseModel):
-    """Immutable, and closed: an unknown field is an error."""
+    """Immutable, and closed: an unknown field is an error, and so is a number that JSON lacks
+    (infinity, NaN)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Provenance(Frozen):
