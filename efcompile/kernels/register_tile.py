@@ -63,10 +63,11 @@ def choose_tile(m: int, n: int, target: Target, depth: int | None = None) -> Til
 
     A tile of r rows and v vectors needs r * v accumulators, the v weights and the A operands
     (one, reloaded, where it is broadcast) in registers.  Per k step it takes at least r * v / 2
-    cycles of the two multiply-add pipes, (r + v) / 2 of the two load ports, and 4 of latency
-    (8 sums on two pipes hide that in theory only).  x86 cores look so far ahead that the end of
-    one tile goes under the next if a short one has no more than 14 sums (measured; 12 is the
-    most that 16 registers allow).
+    cycles of the two multiply-add pipes, (r + v) / 2 of the two load ports (never quite kept
+    busy), 32 bytes of weights a cycle where a panel does not stay in L1, and 4 of latency (8
+    sums on two pipes hide that in theory only, and fewer than 12 not quite).  x86 cores look
+    so far ahead that the end of one tile goes under the next if a short one has no more than 14
+    sums (measured; 12 is the most that 16 registers allow).
     """
     if target.arch == "aarch64":
         return _choose_neon_tile(m, n, target)
@@ -82,7 +83,11 @@ def choose_tile(m: int, n: int, target: Target, depth: int | None = None) -> Til
         return vectors == 1 or bytes_ <= target.l2_bytes // 2
 
     def step(rows: int, vectors: int) -> float:
-        return max(rows * vectors / 2, (rows + vectors) / 2, 4.5)
+        sums = rows * vectors
+        multiplies = sums / 2 * (1.08 if sums < 12 else 1)
+        panel_bytes = 4 * vectors * target.lanes * (depth or 0)
+        from_l2 = vectors * target.lanes / 8 if panel_bytes > target.l1_bytes // 2 else 0
+        return max(multiplies, 1.1 * (rows + vectors) / 2, from_l2, 4.5)
 
     widest = -(-n // target.lanes)
     candidates = [
