@@ -15,6 +15,7 @@ from efcompile.kernels.ffn_shape import Shape, plain, shape_of
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
 from efcompile.kernels.rows import gemm_rows, larger, smaller
+from efcompile.kernels.side_by_side import SideBySide, fits, lay_side_by_side, own_base
 from efcompile.kernels.span import Span
 from efcompile.kernels.stencil import choose_pixels, pack_taps, stencil_row
 from efcompile.kernels.step import Steps, project, step_rows
@@ -24,12 +25,15 @@ from efcompile.targets.target import Target
 
 @dataclass(frozen=True)
 class Knobs:
-    """Tiles of the two products, `pixels` of the stencil's tile, output `rows` of a step."""
+    """Tiles of the two products, `pixels` of the stencil's tile, output `rows` of a step, and
+    whether pixels lie `side_by_side` throughout (in tiles of one height, which divides the
+    widths and `pixels`)."""
 
     up: Tile
     down: Tile
     pixels: int
     rows: int
+    side_by_side: bool
 
 
 @dataclass(frozen=True)
@@ -86,12 +90,13 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
         target,
     )
     width = Steps(shape.down, shape.across, rows).product_width
-    return Knobs(
-        choose_tile(shape.across.size, shape.c, target, shape.k),
-        choose_tile(width, shape.n, target, shape.c),
-        choose_pixels(shape.across, target.registers),
-        rows,
-    )
+    up = choose_tile(shape.across.size, shape.c, target, shape.k)
+    down = choose_tile(width, shape.n, target, shape.c)
+    pixels = choose_pixels(shape.across, target.registers)
+    whole = shape.across.size % up.rows == shape.across.out % up.rows == 0 and up.rows == down.rows
+    if up.lane_a and whole and fits(shape.c) and fits(shape.k):
+        return Knobs(up, down, max(1, pixels // up.rows) * up.rows, rows, True)
+    return Knobs(up, down, pixels, rows, False)
 
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
@@ -123,6 +128,11 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     stage_floats = max(knobs.up.rows * knobs.up.panel, knobs.pixels * target.lanes)
     ring_floats, middle_floats = _scratch_floats(shape, knobs.rows)
     ring, middle = scratch.at(stage_floats), scratch.at(stage_floats + ring_floats)
+    copied, copied_floats = middle, 0
+    if knobs.side_by_side:
+        stage_floats, copied_floats = 0, ring_floats // shape.c * shape.k
+        ring, middle = scratch, own_base(e, begin, scratch, ring_floats)
+        copied = own_base(e, begin, scratch, ring_floats + middle_floats)
     steps = Steps(shape.down, shape.across, knobs.rows).count
     with e.loop(end - begin, "task", begin) as task:
         image, step = e.hold(task // steps), e.hold(task % steps)
@@ -130,15 +140,16 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
         rows = e.hold(smaller(shape.down.out - first, knobs.rows))
         fresh = (task == begin) | (step == int32(0))
         part = _Step(shape, knobs, operands, image, first, rows)
-        _fill_ring(e, part, fresh, ring, scratch)
+        _fill_ring(e, part, fresh, ring, scratch, copied)
         _stencil(e, part, target.lanes, ring, middle, scratch)
         _project(e, part, middle)
-    floats = stage_floats + ring_floats + middle_floats
+    floats = stage_floats + ring_floats + middle_floats + copied_floats
     return Built(e.finish(symbol), 4 * floats, shape.batch * steps, chained=True)
 
 
-def _fill_ring(e: Emitter, step: _Step, fresh: Expr, ring: View, stage: View) -> None:
-    """Compute the hidden rows under output rows ``first .. first + rows`` that the ring lacks."""
+def _fill_ring(e: Emitter, step: _Step, fresh: Expr, ring: View, stage: View, copied: View) -> None:
+    """Compute the hidden rows under output rows ``first .. first + rows`` that the ring lacks;
+    `copied` is scratch for the input rows if they are to lie side by side."""
     shape, knobs, operands = step.shape, step.knobs, step.operands
     axis = shape.down
     top = e.let(step.first * axis.stride - axis.padding)
@@ -148,12 +159,20 @@ def _fill_ring(e: Emitter, step: _Step, fresh: Expr, ring: View, stage: View) ->
     count = e.hold(larger(0, high - low))
     source_row = shape.across.size * shape.k
     source = operands.x.at(e.let((step.image * axis.size + low) * source_row))
+    if knobs.side_by_side:
+        tiles = shape.across.size // knobs.up.rows
+        every = Span(0, e.hold(count * tiles), False)
+        lay_side_by_side(e, source, tiles * knobs.up.rows, shape.k, knobs.up.rows, copied, every)
+        source = copied
 
     def segments(y: Expr) -> list[Segment]:
-        return [Segment(source.at(e.let(y * source_row)), shape.k, shape.k)]
+        row = source.at(e.let(y * source_row))
+        return [Segment(row, shape.k, shape.k, side_by_side=knobs.side_by_side)]
 
-    def sink(y: Expr) -> Sink:
+    def sink(y: Expr) -> Sink | SideBySide:
         target_row = ring.at(e.hold(step.slot(low + y)))
+        if knobs.side_by_side:
+            return SideBySide(target_row, shape.c, shape.act1)
         return store_epilogue(target_row, shape.c, shape.act1, None)
 
     gemm_rows(
@@ -184,6 +203,9 @@ def _stencil(e: Emitter, step: _Step, lanes: int, ring: View, middle: View, stag
             return ring.at(e.hold(step.slot(top + ky)))
 
         result = middle.at(e.let(y * (shape.across.out * shape.c)))
+        sink: Sink | SideBySide = store_epilogue(result, shape.c, shape.act2, None)
+        if step.knobs.side_by_side:
+            sink = SideBySide(result, shape.c, shape.act2)
         stencil_row(
             e,
             shape.across,
@@ -194,9 +216,10 @@ def _stencil(e: Emitter, step: _Step, lanes: int, ring: View, middle: View, stag
             row_of,
             operands.taps,
             operands.taps_bias,
-            store_epilogue(result, shape.c, shape.act2, None),
+            sink,
             shape.act2,
             stage,
+            step.knobs.up.rows if step.knobs.side_by_side else None,
         )
 
 
@@ -217,6 +240,7 @@ def _project(e: Emitter, step: _Step, middle: View) -> None:
         None if operands.residual is None else operands.residual.at(start),
         "none",
         None,
+        step.knobs.side_by_side,
     )
 
 

@@ -10,7 +10,7 @@ from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reference import te_activation, te_function
 from efcompile.kernels.refusal import refusal
 from efcompile.kernels.register_tile import NEON_ROWS, Tile, choose_tile, pack_panels
-from efcompile.kernels.side_by_side import SideBySide, fits, lay_side_by_side
+from efcompile.kernels.side_by_side import SideBySide, fits, lay_side_by_side, own_base
 from efcompile.kernels.span import Span
 from efcompile.kernels.tile import Prefetch, Segment, Sink, gemm, store_epilogue
 from efcompile.targets.target import Target
@@ -132,8 +132,10 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     staged = shape.act not in CHEAP and not knobs.side_by_side
     stage_floats = up.rows * up.panel if staged else 0
     copied_floats = knobs.rows * shape.k if knobs.side_by_side else 0
-    copied = scratch.at(stage_floats)
-    hidden = copied.at(copied_floats)
+    hidden_floats = knobs.rows * shape.h
+    hidden, copied = scratch.at(stage_floats), scratch
+    if knobs.side_by_side:
+        copied = own_base(e, begin, scratch, hidden_floats)
 
     def product(tile: Tile, a: View, rows: int, n: int, k: int, w: View, b: View | None,
                 sink: Sink | SideBySide, stage: View | None) -> None:  # fmt: skip
@@ -165,7 +167,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
                 block(task * knobs.rows, knobs.rows)
             with e.when(task == int32(whole)):
                 block(int32(whole * knobs.rows), tail)
-    scratch_floats = stage_floats + copied_floats + knobs.rows * shape.h
+    scratch_floats = stage_floats + hidden_floats + copied_floats
     return Built(e.finish(symbol), 4 * scratch_floats, whole + (tail > 0))
 
 

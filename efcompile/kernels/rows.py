@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from efcompile.kernels.emit import Emitter, Expr, View, float32, int32, select
 from efcompile.kernels.register_tile import Tile, vector_widths
+from efcompile.kernels.side_by_side import SideBySide
 from efcompile.kernels.span import Span
 from efcompile.kernels.tile import Prefetch, Segment, Sink, gemm
 
@@ -111,7 +112,7 @@ def gemm_rows(
     segments: Callable[[Expr], Sequence[Segment]],
     weights: View,
     bias: View | None,
-    sink: Callable[[Expr], Sink],
+    sink: Callable[[Expr], Sink | SideBySide],
     stage: View | None,
     most_rows: int | None = None,
 ) -> None:

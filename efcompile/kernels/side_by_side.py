@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from efcompile.kernels.activations import CHEAP, VECTOR
-from efcompile.kernels.emit import Emitter, Expr, Register, View
+from efcompile.kernels.emit import Emitter, Expr, Register, View, int32, select
 from efcompile.kernels.span import Span
 
 LANES = 4
 """Elements of a row that lie together: a NEON vector."""
 
-_AT_ONCE = 3
-"""Vectors in the body of an activation's loop: independent work for cores that run in order."""
+_AT_ONCE = 7
+"""Vectors at most in the body of an activation's loop: independent work for cores that run in
+order, and constants that LLVM makes anew in every round are made for all of them."""
 
 
 def fits(depth: int) -> bool:
@@ -71,6 +72,18 @@ def lay_side_by_side(
             tile(rows_total - rest, rest)
 
 
+def own_base(e: Emitter, begin: Expr, scratch: View, floats: int) -> View:
+    """``scratch.at(floats)`` with a register of its own; `begin` is the kernel's first task.
+
+    LLVM would fold a constant offset into every access.  It fits into those of one vector, but
+    accesses of two reach 1008 bytes only, and LLVM forms them last.
+    """
+    if floats == 0:
+        return scratch
+    # No task is negative, but LLVM does not know.
+    return scratch.at(e.hold(select(begin < int32(0), int32(0), int32(floats))))
+
+
 @dataclass(frozen=True)
 class SideBySide:
     """Where a product leaves ``act(sums)``, a matrix of `columns`, for the next one to read."""
@@ -82,24 +95,33 @@ class SideBySide:
     def store(
         self, e: Emitter, row: Expr, column: Expr, sums: Sequence[Sequence[Register]]
     ) -> None:
-        """Store a tile's `sums` (by row and vector, all of `LANES`) from `row` and `column`.
-
-        They lie together here, so a costly activation runs over them in place.
-        """
+        """Store a tile's `sums` (by row and vector, all of `LANES`) from `row` and `column`."""
         count, vectors = len(sums), len(sums[0])
         start = e.let(row * self.columns + column * count)
-        cheap = self.act in CHEAP
         for v in range(vectors):
             for r in range(count):
-                value = e.get(sums[r][v])
-                if cheap:
-                    value = VECTOR[self.act](e, value, LANES)
-                e.store(self.out, start + (v * count + r) * LANES, value, LANES)
-        if cheap:
+                self.put(e, start + (v * count + r) * LANES, e.get(sums[r][v]))
+        self.activate(e, start, count * vectors)
+
+    def put(self, e: Emitter, index: Expr, value: Expr) -> None:
+        """Store one vector of sums, a cheap activation applied."""
+        if self.act in CHEAP:
+            value = VECTOR[self.act](e, value, LANES)
+        e.store(self.out, index, value, LANES)
+
+    def activate(self, e: Emitter, start: Expr, vectors: int) -> None:
+        """Apply an activation that is not cheap to `vectors` from `start`, in place."""
+        if self.act in CHEAP:
             return
-        at_once = max(n for n in range(1, _AT_ONCE + 1) if count * vectors % n == 0)
-        with e.loop(count * vectors // at_once, "activated") as index:
+        at_once = max(n for n in range(1, _AT_ONCE + 1) if vectors % n == 0)
+        with e.loop(vectors // at_once, "activated") as index:
             first = e.let(start + index * (at_once * LANES))
             values = [e.let(e.load(self.out, first + i * LANES, LANES)) for i in range(at_once)]
             for i, value in enumerate(values):
                 e.store(self.out, first + i * LANES, VECTOR[self.act](e, value, LANES), LANES)
+
+
+def place(row: int, columns: int, tile_rows: int) -> int:
+    """Where a row's elements start in a matrix of `columns`; those of column c are
+    ``c * tile_rows`` further (c a multiple of `LANES`)."""
+    return row // tile_rows * tile_rows * columns + row % tile_rows * LANES

@@ -12,6 +12,7 @@ from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.emit import Emitter, Expr, Register, View, float32
 from efcompile.kernels.kernel import Array, contiguous
 from efcompile.kernels.rows import larger, smaller, vector_runs
+from efcompile.kernels.side_by_side import LANES, SideBySide, place
 from efcompile.kernels.tile import Sink
 
 
@@ -113,25 +114,37 @@ def stencil_row(
     row_of: Callable[[Expr], View],
     weights: View,
     bias: View | None,
-    sink: Sink,
+    sink: Sink | SideBySide,
     act: str,
     stage: View,
+    tile_rows: int | None = None,
 ) -> None:
     """Emit one output row: ``sink(e, pixel, channel, lanes, sum)`` for every vector of it.
 
     `taps_down` is the (first, count) of ky inside the image and ``row_of(ky)`` the input row
     under it, [width, channels]; `weights` are [kh, kw, channels] (`pack_taps`).  Where `act`,
     which the sink applies, is not cheap, sums go through `stage` (pixels * lanes floats).
+    With `tile_rows` pixels of input and result lie `side_by_side`; it divides `pixels` and both
+    widths, and `sink` is a `SideBySide`.
     """
+    height = tile_rows or 1
     for run in pixel_runs(axis, pixels):
         with e.loop(run.times, "pixels") as index:
             moved = e.let(index * run.count)
             for channel, width in vector_runs(e, channels, lanes):
                 sums = _tile(
-                    e, axis, run, moved, channels, channel, width, taps_down, row_of, weights, bias
-                )
+                    e, axis, run, moved, channels, channel, width, taps_down, row_of, weights,
+                    bias, tile_rows,
+                )  # fmt: skip
+                if isinstance(sink, SideBySide):
+                    start = e.let(moved * channels + channel * height)
+                    for output, total in zip(_outputs(run), sums, strict=True):
+                        sink.put(e, start + place(output, channels, height), e.get(total))
+                    continue
                 first = e.let(moved + run.first)
                 _finish(e, sums, first, channel, width, sink, None if act in CHEAP else stage)
+    if isinstance(sink, SideBySide):
+        sink.activate(e, 0, axis.out * channels // LANES)
 
 
 def _tile(
@@ -146,19 +159,21 @@ def _tile(
     row_of: Callable[[Expr], View],
     weights: View,
     bias: View | None,
+    tile_rows: int | None,
 ) -> Sequence[Register]:
     """The sums of one tile, its code that of the run's first, `moved` outputs further."""
     initial = float32(0.0, width) if bias is None else e.let(e.load(bias, channel, width))
     sums = [e.register(width, value=initial) for _ in range(run.count)]
     first, count = taps_down
-    offset = e.let(moved * (axis.stride * channels) + channel)
+    offset = e.let(moved * (axis.stride * channels) + channel * (tile_rows or 1))
     with e.loop(count, "ky", first) as ky:
         row = row_of(ky).at(offset)
         taps = e.let(ky * (axis.kernel * channels) + channel)
         used = sorted({t for x in _outputs(run) for t in axis.taps(x)})
         w = {t: e.let(e.load(weights, taps + t * channels, width)) for t in used}
         for source, users in _by_source(axis, run):
-            x = e.let(e.load(row, source * channels, width))
+            start = place(source, channels, tile_rows) if tile_rows else source * channels
+            x = e.let(e.load(row, start, width))
             for output, tap in users:
                 total = sums[output - run.first]
                 e.set(total, e.get(total) + x * w[tap])

@@ -73,14 +73,17 @@ def project(
     residual: View | None,
     act: str,
     stage: View | None,
+    side_by_side: bool = False,
 ) -> None:
     """The product at the end of a step: its `rows` middle rows to those of `out`, with the
-    epilogue; `channels` are those of the two, `out` and `residual` start at the step."""
+    epilogue; `channels` are those of the two, `out` and `residual` start at the step.  With
+    `side_by_side` the pixels of the middle rows lie so."""
     (inner, outer), width = channels, steps.product_width
     by_row = width == steps.across.out
 
     def segments(y: Expr) -> Sequence[Segment]:
-        return [Segment(middle.at(e.let(y * (width * inner))), inner, inner)]
+        row = middle.at(e.let(y * (width * inner)))
+        return [Segment(row, inner, inner, side_by_side=side_by_side)]
 
     def sink(y: Expr) -> Sink:
         start = e.let(y * (width * outer))

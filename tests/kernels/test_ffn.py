@@ -6,6 +6,7 @@ import torch
 
 from efcompile.kernels.ffn import KERNEL
 from efcompile.kernels.ffn_shape import CONSTANTS
+from tests.kernels.emulated import ARM64
 from tests.kernels.harness import HOST, assert_close, check, op_call, reference, run_built
 
 
@@ -53,6 +54,20 @@ def test_any_rows_of_a_step(rows: int, stride: int) -> None:
     knobs = replace(knobs, rows=min(rows, call.out.shape[1]))
     got = run_built(KERNEL, call, args, knobs=knobs, pieces=4)
     assert_close(got, reference("ffn", **args).numpy())
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize(
+    ("width", "stride", "act"), [(7, 1, "gelu"), (35, 1, "relu"), (28, 2, "gelu"), (28, 1, "gelu")]
+)
+def test_on_neon_pixels_lie_side_by_side(width: int, stride: int, act: str, rows: int) -> None:
+    args = ffn_args((5, width), 36, stride=[stride, stride], act1=act, act2=act)
+    call = op_call("ffn", CONSTANTS, **args)
+    knobs = KERNEL.default_knobs(KERNEL.shape_of(call), ARM64)
+    assert knobs.side_by_side
+    for pieces in (1, 4):
+        got = run_built(KERNEL, call, args, ARM64, replace(knobs, rows=rows), pieces)
+        assert_close(got, reference("ffn", **args).numpy())
 
 
 @pytest.mark.parametrize(
