@@ -145,6 +145,14 @@ CASES: dict[str, tuple[Kernel, Callable[[], Args]]] = {
         attention.KERNEL,
         lambda: {**NOTHING, **Case(key_dim=7, value_dim=9).args(), **weights(bias=(1, 2, 13, 13))},
     ),
+    "attention_local": (
+        attention.KERNEL,
+        lambda: (
+            {**NOTHING, **Case(queries=6, keys=20, layout="separate").args(), "act": "gelu"}
+            | weights(local=(24, 3, 3, 1), local_bias=(24,))
+            | {"local_grid": [4, 5, 2, 2, 1, 1]}
+        ),
+    ),
     "attention_planar": (
         attention.KERNEL,
         lambda: {**NOTHING, **Case(queries=5, keys=11, value_dim=9, layout="planar").args()},
@@ -223,7 +231,7 @@ CASES: dict[str, tuple[Kernel, Callable[[], Args]]] = {
 """Kernel and maker of its arguments; the maker draws from torch's global generator."""
 
 CONSTANTS = (
-    "weight", "bias", "scale", "shift", "mix1", "mix2", "mix2_bias",
+    "weight", "bias", "scale", "shift", "mix1", "mix2", "mix2_bias", "local", "local_bias",
     "weight1", "bias1", "weight2", "bias2", "depthwise", "depthwise_bias", "index",
 )  # fmt: skip
 """Tensor arguments that are constants in models."""

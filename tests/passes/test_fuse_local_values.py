@@ -1,7 +1,6 @@
 """fuse-local-values: only the convolution of attention's own values, at its queries."""
 
 import pytest
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -30,7 +29,7 @@ class Local(nn.Module):
         self.stride = 2 if kind == "strided" else 1
 
     def forward(self, x: Tensor) -> Tensor:
-        n, _, h, w = x.shape
+        n = x.shape[0]
 
         def heads(y: Tensor) -> Tensor:
             return y.reshape(n, H, D, -1).transpose(2, 3)
