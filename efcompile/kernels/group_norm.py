@@ -1,14 +1,19 @@
-"""Group norm of channels-last images, two-pass."""
+"""Group norm of channels-last images, two-pass.
+
+Where there are fewer groups than cores, each group's positions are cut into blocks, and every
+thread makes the group's moments for itself: reading a group is less than half of its norm.
+"""
 
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from efcompile.kernels import sweep
-from efcompile.kernels.emit import Emitter, Expr, View, float32, splat
+from efcompile.kernels.emit import Emitter, Expr, View, float32, int32, splat
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reduce import add, inverse_root, moments, reduce
 from efcompile.kernels.reference import te_function, te_normalise
+from efcompile.kernels.span import share
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te
 
@@ -30,6 +35,14 @@ class Shape:
     def width(self) -> int:
         """Channels of a group."""
         return self.channels // self.groups
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """The loops over channels, and the positions of a group that are one task's."""
+
+    rows: sweep.Knobs
+    positions: int
 
 
 def shape_of(call: OpCall) -> Shape | str:
@@ -68,52 +81,60 @@ def plain(shape: Shape) -> Any:
     return te_function([*operands, y])
 
 
-def default_knobs(shape: Shape, target: Target) -> sweep.Knobs:
-    """See `sweep.default_knobs`."""
-    return sweep.default_knobs(target)
+def default_knobs(shape: Shape, target: Target) -> Knobs:
+    """A block for every core; see `sweep.default_knobs` for the loops."""
+    blocks = -(-target.cores // (shape.images * shape.groups))
+    return Knobs(sweep.default_knobs(target), -(-shape.positions // blocks))
 
 
-def pack(call: OpCall, shape: Shape, knobs: sweep.Knobs) -> list[str | Array]:
+def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
     """x, [weight], [bias]."""
     return [call.argument("x"), *call.present("weight", "bias")]
 
 
-def build(symbol: str, shape: Shape, target: Target, knobs: sweep.Knobs) -> Built:
-    """Pointers: x, [weight], [bias], out.  A task is one group of one image."""
+def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
+    """Pointers: x, [weight], [bias], out.  A task is one block of a group of one image."""
     e = Emitter()
     x = e.pointer("x")
     weight = e.optional("weight", shape.weight)
     bias = e.optional("bias", shape.bias)
     out, scales = e.pointer("out"), e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
-    width = shape.width
+    width, blocks = shape.width, -(-shape.positions // knobs.positions)
+    centre = scales.at(width)
 
     with e.loop(end - begin, "task", begin) as task:
-        image, first = e.let(task // shape.groups), e.let(task % shape.groups * width)
+        group, block = e.let(task // blocks), e.let(task % blocks)
+        image, first = e.let(group // shape.groups), e.let(group % shape.groups * width)
         start = e.let(image * (shape.positions * shape.channels) + first)
         source, result = x.at(start), out.at(start)
-        mean, scale = _moments(e, source, shape, knobs)
+        with e.when((task == begin) | (block == int32(0))):
+            mean, scale = _moments(e, source, shape, knobs.rows)
+            e.store(centre, 0, mean)
 
-        def scale_channel(c: Expr, lanes: int) -> None:
-            value = splat(scale, lanes)
-            if weight is not None:
-                value = value * e.load(weight, first + c, lanes)
-            e.store(scales, c, value, lanes)
+            def scale_channel(c: Expr, lanes: int, scale: Expr = scale) -> None:
+                value = splat(scale, lanes)
+                if weight is not None:
+                    value = value * e.load(weight, first + c, lanes)
+                e.store(scales, c, value, lanes)
 
-        sweep.sweep_all(e, width, knobs, scale_channel)
-        with e.loop(shape.positions, "position") as position:
+            sweep.sweep_all(e, width, knobs.rows, scale_channel)
+        middle = e.let(e.load(centre))
+        part = share(e, block, blocks, knobs.positions, shape.positions)
+        with e.loop(part.count, "position", part.first) as position:
             row = e.let(position * shape.channels)
 
             def body(c: Expr, lanes: int) -> None:
-                value = (e.load(source, row + c, lanes) - splat(mean, lanes)) * e.load(
+                value = (e.load(source, row + c, lanes) - splat(middle, lanes)) * e.load(
                     scales, c, lanes
                 )
                 if bias is not None:
                     value = value + e.load(bias, first + c, lanes)
                 e.store(result, row + c, value, lanes)
 
-            sweep.sweep_all(e, width, knobs, body)
-    return Built(e.finish(symbol), 4 * width, shape.images * shape.groups)
+            sweep.sweep_all(e, width, knobs.rows, body)
+    tasks = shape.images * shape.groups * blocks
+    return Built(e.finish(symbol), 4 * (width + 1), tasks, chained=blocks > 1)
 
 
 def _moments(e: Emitter, x: View, shape: Shape, knobs: sweep.Knobs) -> tuple[Expr, Expr]:
