@@ -277,7 +277,9 @@ def _accumulate(
         for step in range(steps):
             for v, start, lanes in code.vectors:
                 w = e.let(e.load(weights, (k + step) * pitch + start, lanes))
-                for r in rows:
+                # Up and down the rows in turn: LLVM then spills less.
+                even = (step * len(code.vectors) + v) % 2 == 0
+                for r in rows if even else reversed(rows):
                     element = lane(x[r], step) if steps > 1 else x[r]
                     add(r, v, splat(element, lanes) * w)
 
