@@ -1,5 +1,6 @@
 """Nearest and bilinear resizing of channels-last images, through tables of rows and columns."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -136,11 +137,10 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     bilinear = shape.mode == "bilinear"
     x = e.pointer("x")
     row = e.pointer("row", "int32")
-    row_weight = e.pointer("row_weight") if bilinear else None
+    row_weight = e.optional("row_weight", bilinear)
     column = e.pointer("column", "int32")
-    column_weight = e.pointer("column_weight") if bilinear else None
-    out = e.pointer("out")
-    e.pointer("scratch")
+    column_weight = e.optional("column_weight", bilinear)
+    out, scratch = e.pointer("out"), e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
     height, width = shape.size
 
@@ -149,38 +149,73 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
         image = x.at(e.let(task // height) * (shape.height * shape.width * shape.channels))
         lines = [image.at(e.let(e.load(row, oy + k * height))) for k in range(1 + bilinear)]
         down = e.let(e.load(row_weight, oy)) if row_weight else None
-        with e.loop(width, "ox") as ox:
-            starts = [e.let(e.load(column, ox + k * width)) for k in range(1 + bilinear)]
-            corners = [line.at(start) for line in lines for start in starts]
-            across = e.let(e.load(column_weight, ox)) if column_weight else None
-            result = out.at((task * width + ox) * shape.channels)
-            _pixel(e, shape, knobs, corners, down, across, result)
-    return Built(e.finish(symbol), 0, shape.batch * height)
+        result = out.at(e.let(task * (width * shape.channels)))
+
+        if down is None or column_weight is None:
+            _picked(e, shape, knobs, lines[0], column, result)
+        else:
+            _blended_down(e, shape, knobs, lines, down, scratch)
+            _blended_across(e, shape, knobs, scratch, column, column_weight, result)
+    row_bytes = 4 * shape.width * shape.channels if bilinear else 0
+    return Built(e.finish(symbol), row_bytes, shape.batch * height)
 
 
-def _pixel(
+def _picked(e: Emitter, shape: Shape, knobs: Knobs, line: View, column: View, out: View) -> None:
+    """A row of the result, each pixel from the column of `line` that it is nearest to."""
+    with e.loop(shape.size[1], "ox") as ox:
+        source, target = line.at(e.let(e.load(column, ox))), out.at(e.let(ox * shape.channels))
+
+        def move(at: Expr, lanes: int) -> None:
+            value = e.let(e.load(source, at, lanes))
+            e.store(target, at, VECTOR[shape.act](e, value, lanes), lanes)
+
+        _each_vector(e, shape.channels, knobs, move)
+
+
+def _blended_down(
+    e: Emitter, shape: Shape, knobs: Knobs, lines: list[View], down: Expr, out: View
+) -> None:
+    """``out[width, channels]``: two rows blended by the weight of the second."""
+
+    def blend(at: Expr, lanes: int) -> None:
+        upper, lower = (e.let(e.load(line, at, lanes)) for line in lines)
+        e.store(out, at, _blend(e, upper, lower, down, lanes), lanes)
+
+    _each_vector(e, shape.width * shape.channels, knobs, blend)
+
+
+def _blended_across(
     e: Emitter,
     shape: Shape,
     knobs: Knobs,
-    corners: list[View],
-    down: Expr,
-    across: Expr,
+    line: View,
+    column: View,
+    column_weight: View,
     out: View,
 ) -> None:
-    """All channels of one pixel: `corners` is the one read, or the four blended (upper left
-    and right, lower left and right) with the weights of the lower and of the right."""
+    """A row of the result, each pixel from two columns of `line` [width, channels]."""
+    width = shape.size[1]
+    with e.loop(width, "ox") as ox:
+        sides = [line.at(e.let(e.load(column, ox + k * width))) for k in range(2)]
+        across, target = e.let(e.load(column_weight, ox)), out.at(e.let(ox * shape.channels))
 
-    def channels(at: Expr, size: int) -> None:
+        def blend(at: Expr, lanes: int) -> None:
+            left, right = (e.let(e.load(side, at, lanes)) for side in sides)
+            value = _blend(e, left, right, across, lanes)
+            e.store(target, at, VECTOR[shape.act](e, value, lanes), lanes)
+
+        _each_vector(e, shape.channels, knobs, blend)
+
+
+def _each_vector(e: Emitter, count: int, knobs: Knobs, code: Callable[[Expr, int], None]) -> None:
+    """``code(at, lanes)`` for the vectors that cover `count` elements."""
+
+    def group(at: Expr, size: int) -> None:
         for offset, lanes in pieces(size, knobs.lanes):
-            values = [e.let(e.load(corner, at + offset, lanes)) for corner in corners]
-            if shape.mode == "bilinear":
-                upper = _blend(e, values[0], values[1], across, lanes)
-                lower = _blend(e, values[2], values[3], across, lanes)
-                values = [_blend(e, upper, lower, down, lanes)]
-            e.store(out, at + offset, VECTOR[shape.act](e, values[0], lanes), lanes)
+            code(at + offset, lanes)
 
     unit = knobs.vectors * knobs.lanes
-    over_span(e, shape.channels, unit, Span.whole(shape.channels, unit), channels)
+    over_span(e, count, unit, Span.whole(count, unit), group)
 
 
 def _blend(e: Emitter, a: Expr, b: Expr, weight: Expr, lanes: int) -> Expr:
