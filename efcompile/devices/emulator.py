@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -94,14 +94,43 @@ def count_instructions(
     emulator loads no plugins; `ToolchainError` when the plugin cannot be built.
     """
     find_emulator()
-    plugin = build_plugin()
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "counts.json"
-        # QEMU's option syntax: a comma in a value is written twice.
-        option = f"file={_doubled(plugin)},out={_doubled(out)}"
-        _run([*options, *FIXED_ADDRESSES, "-plugin", option], command, cpu, timeout)
+        _run([*options, *_plugin(out=out)], command, cpu, timeout)
         counts = json.loads(out.read_text())
     return InstructionCounts(**counts)
+
+
+def count_at_marks(
+    command: Sequence[str | Path],
+    marks: Collection[int],
+    *,
+    cpu: str = "max",
+    timeout: float = 600,
+    options: Sequence[str | Path] = (),
+) -> list[tuple[int, InstructionCounts]]:
+    """Run a program as `count_instructions` does, and tell every time that it came to one of the
+    addresses `marks` (first instructions of functions): the address, and the instructions
+    executed until then, that one not included.  Raises as `count_instructions` does.
+    """
+    find_emulator()
+    with tempfile.TemporaryDirectory() as scratch:
+        places = {name: Path(scratch) / name for name in ("out", "marks", "trace")}
+        places["marks"].write_text("\n".join(f"{address:x}" for address in marks))
+        _run([*options, *_plugin(**places)], command, cpu, timeout)
+        lines = places["trace"].read_text().splitlines()
+    found = []
+    for line in lines:
+        address, *counts = line.split()
+        found.append((int(address, 16), InstructionCounts(*map(int, counts))))
+    return found
+
+
+def _plugin(**files: Path) -> list[str]:
+    """The emulator's options for counting; `files` are the plugin's own."""
+    # QEMU's option syntax: a comma in a value is written twice.
+    settings = "".join(f",{name}={_doubled(path)}" for name, path in files.items())
+    return [*FIXED_ADDRESSES, "-plugin", f"file={_doubled(build_plugin())}{settings}"]
 
 
 def _run(

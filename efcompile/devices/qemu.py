@@ -13,6 +13,7 @@ from efcompile.bundle.manifest import Manifest
 from efcompile.devices.device import Array
 from efcompile.devices.emulator import (
     InstructionCounts,
+    count_at_marks,
     count_instructions,
     cpu_model,
     emulate,
@@ -80,10 +81,7 @@ class Qemu:
             )
         manifest = self._accept(bundle)
         with tempfile.TemporaryDirectory() as scratch:
-            more: list[str | Path] = []
-            if inputs is not None:
-                more = ["--input", Path(scratch) / "inputs"]
-                _write(Path(scratch) / "inputs", manifest, inputs)
+            more = _given(manifest, inputs, scratch)
             once, twice = (
                 count_instructions(
                     [*_command(bundle, iterations=n, threads=1), *more],
@@ -93,6 +91,34 @@ class Qemu:
                 for n in (1, 2)
             )
         return self._measurements(manifest, twice - once)
+
+    def profile(
+        self, bundle: Bundle, inputs: Sequence[Array] | None = None
+    ) -> tuple[InstructionCounts, ...]:
+        """Instructions of every kernel call in the network's order, on one thread.
+
+        A call's count goes from its kernel's first instruction to that of the next one, the
+        driver's few dozen between them included, and the last call's to the beginning of a
+        second inference: all together are exactly what `measure` counts.  Raises as it does.
+        """
+        manifest = self._accept(bundle)
+        cpu, program = cpu_model(manifest.cpu_features), bundle.file("bench")
+        listed = emulate([program, "--calls"], cpu=cpu, timeout=self.timeout)
+        marks = [int(line, 16) for line in listed.split()]
+        with tempfile.TemporaryDirectory() as scratch:
+            found = count_at_marks(
+                [*_command(bundle, iterations=2, threads=1), *_given(manifest, inputs, scratch)],
+                marks,
+                cpu=cpu,
+                timeout=self.timeout,
+            )
+        if [address for address, _ in found] != marks * 2 or len(marks) != len(manifest.calls):
+            raise DeviceError(
+                f"{program} did not make the {len(manifest.calls)} calls of its manifest one after "
+                "the other: compile the model again"
+            )
+        counts = [count for _, count in found]
+        return tuple(counts[i + 1] - counts[i] for i in range(len(marks)))
 
     def _accept(self, bundle: Bundle) -> Manifest:
         find_emulator()
@@ -125,6 +151,15 @@ def _command(bundle: Bundle, *, iterations: int, threads: int) -> list[str | Pat
     # Without reading the clock and printing times, every run executes the same instructions.
     options = f"--untimed --warmup 0 --iterations {iterations} --threads {threads}"
     return [bundle.file("bench"), *options.split()]
+
+
+def _given(manifest: Manifest, inputs: Sequence[Array] | None, folder: str) -> list[str | Path]:
+    """The benchmark's options for `inputs`, written into `folder`; none for its own."""
+    if inputs is None:
+        return []
+    path = Path(folder) / "inputs"
+    _write(path, manifest, inputs)
+    return ["--input", path]
 
 
 def _write(path: Path, manifest: Manifest, inputs: Sequence[Array]) -> None:

@@ -1,12 +1,18 @@
 """The emulator's counts are those of programs whose instructions are known one by one."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from efcompile.devices import emulator
-from efcompile.devices.emulator import InstructionCounts, count_instructions, emulate
+from efcompile.devices.emulator import (
+    InstructionCounts,
+    count_at_marks,
+    count_instructions,
+    emulate,
+)
 from efcompile.errors import DeviceError
 from tests.devices.arm64 import assemble, needs_arm64
 
@@ -210,3 +216,23 @@ def test_a_missing_emulator_is_named_with_its_install_line(
     for run in (emulate, count_instructions):
         with pytest.raises(DeviceError, match="apt-get install qemu-user"):
             run(["program"])
+
+
+@needs_arm64
+def test_counts_are_told_at_marks(tmp_path: Path) -> None:
+    """Two visits to a function of three instructions, at whose first it is told."""
+    body = (
+        "bl visit\n fmla v0.4s, v1.4s, v2.4s\n bl visit\n"
+        + EXIT
+        + ".global visit\n visit: nop\n fadd v0.4s, v1.4s, v2.4s\n ret\n"
+    )
+    program = assemble(START + body, tmp_path)
+    listed = subprocess.run(["nm", program], capture_output=True, text=True, check=True).stdout
+    address = next(int(line.split()[0], 16) for line in listed.splitlines() if "visit" in line)
+    found = count_at_marks([program], [address])
+    assert [where for where, _ in found] == [address, address]
+    first, second = (counts for _, counts in found)
+    assert first == InstructionCounts(fmla=0, simd=0, load=0, store=0, branch=1, other=2)
+    # nop is of the system instructions, which count as branches.
+    assert second - first == InstructionCounts(fmla=1, simd=1, load=0, store=0, branch=3, other=0)
+    assert count_at_marks([program], [address + 2**20]) == []

@@ -49,6 +49,29 @@ def test_counts_are_exact_by_class_and_repeat(bundle: Bundle) -> None:
 
 
 @needs_arm64
+def test_a_profile_adds_up_to_the_whole(bundle: Bundle) -> None:
+    calls = Qemu().profile(bundle)
+    assert len(calls) == len(PROGRAM.calls)
+    whole = Qemu().measure(bundle)
+    for name in ("fmla", "simd", "load", "store", "branch", "other"):
+        assert sum(getattr(call, name) for call in calls) == whole[name].value
+    # The first and the last multiply, four floats to a register; the middle one adds mirrored.
+    vectors = int(np.prod(SHAPE)) // 4
+    first, mirror, last = calls
+    assert vectors <= first.simd < 2 * vectors and vectors <= last.simd < 2 * vectors
+    assert mirror.simd > 2 * vectors
+    assert Qemu().profile(bundle, [sample()]) == calls
+
+
+@needs_arm64
+def test_a_program_with_other_calls_is_refused(bundle: Bundle) -> None:
+    fewer = bundle.manifest.model_copy(update={"calls": bundle.manifest.calls[:2]})
+    other = Bundle(bundle.path, fewer)
+    with pytest.raises(DeviceError, match="did not make the 2 calls of its manifest"):
+        Qemu().profile(other)
+
+
+@needs_arm64
 def test_counts_carry_where_they_come_from(bundle: Bundle) -> None:
     total = Qemu().measure(bundle, [sample()])["instructions"]
     assert (total.kind, total.unit, total.threads) == ("emulated", "instructions", 1)

@@ -15,15 +15,22 @@
 #include <unistd.h>
 
 #include "ef_model.h"
+#include "ef_pool.h"
+
+/* Of the driver. */
+typedef void (*ef_kernel)(void *const *args, void *scratch, int32_t begin, int32_t end);
+EF_INTERNAL ef_kernel EF_FN(call_code)(int32_t i);
 
 #define USAGE                                                                              \
   "usage: bench [--warmup W] [--iterations N] [--threads T] [--cores LIST]\n"              \
   "             [--input FILE] [--output FILE] [--weights FILE] [--untimed]\n"             \
+  "       bench --calls\n"                                                                  \
   "  --cores LIST     run on these cores only, such as 4-7 or 0,2\n"                       \
   "  --input FILE     the inputs' raw values one after the other (else pseudo-random)\n"   \
   "  --output FILE    write the outputs' raw values there\n"                               \
   "  --weights FILE   weights.bin (else the one beside this program)\n"                    \
-  "  --untimed        read no clock, print no times: repeats exactly under an emulator\n"
+  "  --untimed        read no clock, print no times: repeats exactly under an emulator\n"   \
+  "  --calls          print the address of the code of every kernel call, and end\n"
 
 typedef struct {
   long warmup, iterations, threads;
@@ -56,6 +63,11 @@ static options parse(int argc, char **argv) {
     const char *name = argv[i];
     if (strcmp(name, "--help") == 0) {
       fputs(USAGE, stdout);
+      exit(0);
+    }
+    if (strcmp(name, "--calls") == 0) {
+      for (int32_t call = 0; EF_FN(call_code)(call) != NULL; ++call)
+        printf("%zx\n", (size_t)(uintptr_t)EF_FN(call_code)(call));
       exit(0);
     }
     if (strcmp(name, "--untimed") == 0) {

@@ -150,6 +150,12 @@ ef_status EF_FN(run)(const void *weights, size_t weight_bytes, void *arena, size
   return EF_OK;
 }
 
+/* For the benchmark: the code that call `i` enters; null behind the last. */
+EF_INTERNAL ef_kernel EF_FN(call_code)(int32_t i);
+ef_kernel EF_FN(call_code)(int32_t i) {
+  return i < EF_CALL_COUNT ? ef_table_calls[i].kernel : NULL;
+}
+
 static uint64_t now(void) {
 #ifdef __APPLE__
   const clockid_t clock = CLOCK_UPTIME_RAW; /* its CLOCK_MONOTONIC counts in microseconds */

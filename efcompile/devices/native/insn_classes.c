@@ -8,6 +8,10 @@
  * When the program ends, the counts are written as one JSON object to the file of the option
  * `out=FILE`.
  *
+ * With the options `marks=FILE` and `trace=FILE`, every time the program comes to an address
+ * that the first file lists (in hexadecimal, the first instructions of functions), a line with
+ * the address and the counts of all classes so far, in the order below, goes into the second.
+ *
  * Classes, by the encoding groups of the Arm Architecture Reference Manual, C4.1:
  *   fmla    NEON floating-point fused multiply-adds: FMLA, FMLS, FMLAL(2), FMLSL(2), as
  *           vectors and by element
@@ -26,6 +30,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef uint64_t plugin_id;
@@ -40,18 +45,22 @@ typedef struct {
     bool system_emulation;
 } plugin_info; /* the leading members, which are all that is read */
 
-enum { INLINE_ADD_U64 = 0 };
+enum { INLINE_ADD_U64 = 0, CALLBACK_USES_NO_REGISTERS = 0 };
 
 typedef void (*translate_callback)(plugin_id, struct qemu_plugin_tb *);
 typedef void (*exit_callback)(plugin_id, void *);
+typedef void (*execute_callback)(unsigned vcpu, void *);
 
 void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id, translate_callback);
 void qemu_plugin_register_atexit_cb(plugin_id, exit_callback, void *);
 void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *, int op, void *counter,
                                               uint64_t add);
+void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *, execute_callback, int flags,
+                                          void *);
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t index);
 const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *);
+uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *);
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -62,6 +71,17 @@ enum insn_class { FMLA, SIMD, LOAD, STORE, BRANCH, OTHER, CLASSES };
 static const char *const class_names[CLASSES] = {"fmla", "simd", "load", "store", "branch", "other"};
 static uint64_t executed[CLASSES];
 static char out_path[4096];
+
+/* The addresses of `marks`, ascending. */
+static uint64_t *marks;
+static size_t mark_count;
+static FILE *trace;
+
+/* A block that begins at a mark. */
+typedef struct {
+    uint64_t address;
+    uint64_t counts[CLASSES];
+} marked_block;
 
 static bool matches(uint32_t word, uint32_t mask, uint32_t value) { return (word & mask) == value; }
 
@@ -112,6 +132,64 @@ static enum insn_class classify(uint32_t word)
     return OTHER;
 }
 
+static int ascending(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static bool read_marks(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    unsigned long long address;
+
+    if (!file)
+        return false;
+    while (fscanf(file, "%llx", &address) == 1) {
+        uint64_t *more = realloc(marks, (mark_count + 1) * sizeof *marks);
+        if (!more)
+            break;
+        marks = more;
+        marks[mark_count++] = address;
+    }
+    const bool whole = feof(file);
+    fclose(file);
+    if (mark_count)
+        qsort(marks, mark_count, sizeof *marks, ascending);
+    return whole;
+}
+
+/* Runs before the block does, and counts it, so the line says what came before it. */
+static void on_mark(unsigned vcpu, void *data)
+{
+    const marked_block *block = data;
+
+    (void)vcpu;
+    fprintf(trace, "%llx", (unsigned long long)block->address);
+    for (int c = 0; c < CLASSES; c++) {
+        fprintf(trace, " %llu", (unsigned long long)executed[c]);
+        executed[c] += block->counts[c];
+    }
+    fputc('\n', trace);
+}
+
+/* Whether the block begins at a mark, and so is counted when it is come to. */
+static bool mark(struct qemu_plugin_tb *block, uint64_t address, const uint64_t *counts)
+{
+    if (!mark_count || !bsearch(&address, marks, mark_count, sizeof *marks, ascending))
+        return false;
+    marked_block *marked = malloc(sizeof *marked); /* lives as long as the block: to the end */
+    if (!marked) {
+        perror("insn_classes");
+        exit(2);
+    }
+    marked->address = address;
+    memcpy(marked->counts, counts, sizeof marked->counts);
+    qemu_plugin_register_vcpu_tb_exec_cb(block, on_mark, CALLBACK_USES_NO_REGISTERS, marked);
+    return true;
+}
+
 static void on_translate(plugin_id id, struct qemu_plugin_tb *block)
 {
     uint64_t in_block[CLASSES] = {0};
@@ -123,17 +201,21 @@ static void on_translate(plugin_id id, struct qemu_plugin_tb *block)
         memcpy(&word, qemu_plugin_insn_data(qemu_plugin_tb_get_insn(block, i)), sizeof word);
         in_block[classify(word)]++;
     }
+    if (mark(block, qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(block, 0)), in_block))
+        return;
     for (int c = 0; c < CLASSES; c++)
         if (in_block[c])
             qemu_plugin_register_vcpu_tb_exec_inline(block, INLINE_ADD_U64, &executed[c],
                                                      in_block[c]);
 }
 
-static void on_exit(plugin_id id, void *unused)
+static void on_program_end(plugin_id id, void *unused)
 {
     FILE *file = fopen(out_path, "w");
 
     (void)id, (void)unused;
+    if (trace && fclose(trace))
+        perror("insn_classes: trace");
     if (!file) {
         perror(out_path);
         return;
@@ -147,14 +229,24 @@ static void on_exit(plugin_id id, void *unused)
 
 EXPORT int qemu_plugin_install(plugin_id id, const plugin_info *info, int argc, char **argv)
 {
-    for (int i = 0; i < argc; i++)
+    for (int i = 0; i < argc; i++) {
         if (!strncmp(argv[i], "out=", 4) && strlen(argv[i]) - 4 < sizeof out_path)
             strcpy(out_path, argv[i] + 4);
+        if ((!strncmp(argv[i], "marks=", 6) && !read_marks(argv[i] + 6)) ||
+            (!strncmp(argv[i], "trace=", 6) && !(trace = fopen(argv[i] + 6, "w")))) {
+            fprintf(stderr, "insn_classes: cannot use the file of %s\n", argv[i]);
+            return -1;
+        }
+    }
+    if (mark_count && !trace) {
+        fputs("insn_classes: marks need the option trace=FILE\n", stderr);
+        return -1;
+    }
     if (strcmp(info->target_name, "aarch64") || !out_path[0]) {
         fputs("insn_classes: needs qemu-aarch64 and the option out=FILE\n", stderr);
         return -1;
     }
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate);
-    qemu_plugin_register_atexit_cb(id, on_exit, NULL);
+    qemu_plugin_register_atexit_cb(id, on_program_end, NULL);
     return 0;
 }

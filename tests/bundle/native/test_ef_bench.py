@@ -111,6 +111,13 @@ def test_help_goes_to_stdout(host_bundle: Bundle) -> None:
     assert done.stdout.startswith("usage: bench [--warmup W]")
 
 
+def test_it_tells_the_code_of_every_call(host_bundle: Bundle) -> None:
+    command = [host_bundle.file("bench"), "--calls"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    first, mirror, again = (int(line, 16) for line in lines)
+    assert first == again != mirror
+
+
 needs_qemu = pytest.mark.skipif(
     shutil.which("qemu-aarch64") is None, reason="apt-get install qemu-user"
 )
