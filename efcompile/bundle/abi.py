@@ -31,7 +31,7 @@ mutex_destroy mutex_init mutex_lock mutex_unlock
 """
 # bzero and sysctlbyname are Apple's: LLVM clears memory with the former there.
 _LIBC = """
-bzero calloc clock_gettime free getauxval memcmp memcpy memmove memset sched_yield sysctlbyname
+bzero calloc clock_gettime free getauxval memcmp memcpy memmove memset sysctlbyname
 """
 
 LIBC = frozenset(_LIBC.split())

@@ -25,10 +25,6 @@ _TEMPLATES = jinja2.Environment(
     keep_trailing_newline=True,
 )
 
-_CHUNKS = 4
-"""In how many parts a thread takes its share of tasks: enough to even out slow cores, few enough
-to keep calls long."""
-
 
 def write_sources(
     program: Program, build: bytes, weight_bytes: int, features: Sequence[Feature], folder: Path
@@ -75,7 +71,7 @@ def _tables(program: Program, model: str) -> dict[str, Any]:
             {
                 "symbol": symbol,
                 "tasks": call.tasks,
-                "chunks": 1 if program.kernels[call.symbol].chained else _CHUNKS,
+                "chained": int(program.kernels[call.symbol].chained),
                 "arg_count": len(call.args),
                 "first_arg": len(args),
             }

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from efcompile.kernels.activations import CHEAP
+from efcompile.kernels.balance import even_size
 from efcompile.kernels.conv_shape import ConvShape, conv_shape, plain_conv
 from efcompile.kernels.emit import Emitter, Expr, View, int32
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
@@ -98,11 +99,17 @@ def default_knobs(shape: ConvShape, target: Target) -> Knobs:
     rows = 1
     while rows < shape.out_height and _copied_floats(shape, rows + 1) <= budget:
         rows += 1
-    wanted = max(1, 4 * target.cores // shape.batch)
-    if heavy:
+    cores = target.cores
+    wanted = max(1, 2 * cores // shape.batch)
+    if not heavy:
+        most = min(rows, -(-shape.out_height // wanted))
+        return Knobs(tile, even_size(shape.out_height, most, cores, shape.batch), panels)
+    blocks = -(-shape.out_height // rows)
+    if panels * blocks * shape.batch % cores:
+        rows = min(rows, -(-shape.out_height // cores))
         blocks = -(-shape.out_height // rows)
-        return Knobs(tile, rows, max(1, panels * blocks // wanted))
-    return Knobs(tile, min(rows, -(-shape.out_height // wanted)), panels)
+    most = max(1, panels * blocks // wanted)
+    return Knobs(tile, rows, even_size(panels, most, cores, blocks * shape.batch))
 
 
 def pack(call: OpCall, shape: ConvShape, knobs: Knobs) -> list[str | Array]:
@@ -132,9 +139,11 @@ def build(symbol: str, shape: ConvShape, target: Target, knobs: Knobs) -> Built:
     parts = max(1, -(-panels // knobs.task_panels))
     blocks = -(-shape.out_height // knobs.task_rows)
     out_row = shape.out_width * shape.filters
-    # Tasks of a tile or two find the weights where the task before left them.
+    # Tasks of few tiles find the weights where the task before left them, if L2 holds them, and
+    # several requests a step make LLVM move sums to the stack.
     passes = knobs.task_rows * -(-shape.out_width // tile.rows)
-    prefetched = knobs.task_rows if passes > 2 else None
+    cold = 4 * depth * columns > target.l2_bytes
+    prefetched = knobs.task_rows if cold or 16 * passes >= tile.unroll * tile.panel else None
 
     with e.loop(end - begin, "task", begin) as task:
         part, block = e.hold(task % parts), e.hold(task // parts)
@@ -168,7 +177,8 @@ def build(symbol: str, shape: ConvShape, target: Target, knobs: Knobs) -> Built:
                 prefetched,
             )
     scratch_floats = stage_floats + _copied_floats(shape, knobs.task_rows)
-    return Built(e.finish(symbol), 4 * scratch_floats, shape.batch * blocks * parts)
+    tasks = shape.batch * blocks * parts
+    return Built(e.finish(symbol), 4 * scratch_floats, tasks, chained=parts > 1)
 
 
 def _source(

@@ -6,6 +6,7 @@ from math import prod
 from typing import Any
 
 from efcompile.kernels.activations import CHEAP
+from efcompile.kernels.balance import even_size
 from efcompile.kernels.emit import Emitter
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reference import te_activation, te_function
@@ -87,7 +88,10 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
     wanted = max(1, 4 * target.cores // groups)
     if row_tiles < wanted and groups < 4 * target.cores:
         task_panels = max(1, -(-panels * min(row_tiles, wanted) // (4 * target.cores)))
-    task_row_tiles = max(1, row_tiles // wanted)
+    task_panels = even_size(panels, task_panels, target.cores, -(-wanted // groups))
+    groups = -(-panels // task_panels)
+    most = row_tiles // max(1, 4 * target.cores // groups)
+    task_row_tiles = even_size(row_tiles, most, target.cores, groups)
     if not (tile.lane_a and pays(shape.n, shape.k)):
         return Knobs(tile, task_row_tiles, task_panels, False)
     # With one block of rows a thread copies them once, else for every group of panels.

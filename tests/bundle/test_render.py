@@ -19,8 +19,8 @@ def _write(program: Program, folder: Path) -> str:
 
 def test_tables_hold_the_calls_and_where_their_arguments_live(tmp_path: Path) -> None:
     tables = _write(tiny_program(), tmp_path)
-    assert "{call_tiny_k_multiply, 24, 4, 3, 0}" in tables
-    assert "{call_tiny_k_mirror, 24, 4, 2, 3}" in tables
+    assert "{call_tiny_k_multiply, 24, 3, 0, 0}" in tables
+    assert "{call_tiny_k_mirror, 24, 2, 0, 3}" in tables
     assert "{EF_INPUT, 0}" in tables
     assert "{EF_OUTPUT, 1}" in tables
     assert "{EF_ARENA, 128}" in tables
@@ -32,8 +32,8 @@ def test_a_thread_takes_its_tasks_of_a_chained_kernel_at_once(tmp_path: Path) ->
     program = tiny_program()
     chained = {k: replace(v, chained=k == "mirror") for k, v in program.kernels.items()}
     tables = _write(replace(program, kernels=chained), tmp_path)
-    assert "{call_tiny_k_mirror, 24, 1, 2, 3}" in tables
-    assert "{call_tiny_k_multiply, 24, 4, 3, 0}" in tables
+    assert "{call_tiny_k_mirror, 24, 2, 1, 3}" in tables
+    assert "{call_tiny_k_multiply, 24, 3, 0, 0}" in tables
 
 
 def test_tensor_names_cannot_break_out_of_their_string(tmp_path: Path) -> None:

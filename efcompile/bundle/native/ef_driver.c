@@ -23,8 +23,8 @@ typedef void (*ef_kernel)(void *const *args, void *scratch, int32_t begin, int32
 typedef struct {
   ef_kernel kernel;
   int32_t tasks;
-  int32_t chunks;
   int32_t arg_count;
+  bool chained; /* tasks build on one another: see ef_pool_run */
   size_t first_arg;
 } ef_call;
 
@@ -119,7 +119,7 @@ static void run_call(const ef_call *call, const ef_memory *memory, ef_pool *pool
   ef_frame frame = {.kernel = call->kernel, .scratch = memory->arena + EF_ARENA_BYTES};
   for (int32_t i = 0; i < call->arg_count; ++i)
     frame.args[i] = resolve(memory, ef_table_args[call->first_arg + (size_t)i]);
-  ef_pool_run(pool, run_tasks, &frame, call->tasks, call->chunks);
+  ef_pool_run(pool, run_tasks, &frame, call->tasks, call->chained);
 }
 
 /* All that can be wrong with the arguments of a run; when nothing is, the pool is claimed. */

@@ -8,13 +8,14 @@
 #include "ef_pool.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
 /* No job: nothing can be claimed, and the job's fields may be written. */
 #define CLOSED UINT32_MAX
-#define SPINS 4000
+/* Some 100 microseconds. Not yielding in between: on a busy machine that would hand the core to
+   someone else for milliseconds. With more threads than cores, a sleep lets the others run. */
+#define SPINS 10000
 
 typedef struct {
   ef_pool *pool;
@@ -41,11 +42,7 @@ struct ef_pool {
   worker workers[];
 };
 
-static void pause_cpu(int turn) {
-  if (turn % 64 == 63) {
-    sched_yield(); /* more threads than cores: let the one we wait for run */
-    return;
-  }
+static void pause_cpu(void) {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #elif defined(__aarch64__)
@@ -55,6 +52,15 @@ static void pause_cpu(int turn) {
 
 static uint32_t job_of(uint64_t ticket) { return (uint32_t)(ticket >> 32); }
 static uint32_t next_of(uint64_t ticket) { return (uint32_t)ticket; }
+
+static int32_t rounded_up(int32_t a, int32_t b) { return a / b + (a % b != 0); }
+
+/* How many of the `left` unclaimed tasks to claim: `chunk`, or if that is 0 half a thread's
+   share of them, so less and less, and all threads end at about the same time. */
+static int32_t claim(int threads, int32_t left, int32_t chunk) {
+  int32_t size = chunk > 0 ? chunk : rounded_up(left, 2 * threads);
+  return size < left ? size : left;
+}
 
 /* Works on whatever job is open until nothing is left to claim; returns its number. */
 static uint32_t participate(ef_pool *pool, int thread) {
@@ -69,7 +75,7 @@ static uint32_t participate(ef_pool *pool, int thread) {
     int32_t chunk = atomic_load(&pool->chunk);
     uint32_t begin = next_of(ticket);
     if (begin >= (uint32_t)tasks) return job_of(ticket);
-    int32_t size = tasks - (int32_t)begin < chunk ? tasks - (int32_t)begin : chunk;
+    int32_t size = claim(pool->threads, tasks - (int32_t)begin, chunk);
     if (!atomic_compare_exchange_strong(&pool->ticket, &ticket, ticket + (uint32_t)size)) continue;
     body(context, thread, (int32_t)begin, (int32_t)begin + size);
     if (atomic_fetch_add(&pool->done, size) + size == tasks && atomic_load(&pool->caller_sleeps)) {
@@ -89,7 +95,7 @@ static void *work(void *argument) {
   ef_pool *pool = self->pool;
   uint32_t seen = 0;
   while (!atomic_load(&pool->stop)) {
-    for (int turn = 0; turn < SPINS && idle(pool, seen); ++turn) pause_cpu(turn);
+    for (int turn = 0; turn < SPINS && idle(pool, seen); ++turn) pause_cpu();
     if (idle(pool, seen)) {
       pthread_mutex_lock(&pool->mutex);
       atomic_fetch_add(&pool->sleepers, 1);
@@ -110,7 +116,7 @@ static void wake_workers(ef_pool *pool) {
 }
 
 static void await_done(ef_pool *pool, int32_t tasks) {
-  for (int turn = 0; turn < SPINS && atomic_load(&pool->done) != tasks; ++turn) pause_cpu(turn);
+  for (int turn = 0; turn < SPINS && atomic_load(&pool->done) != tasks; ++turn) pause_cpu();
   if (atomic_load(&pool->done) == tasks) return;
   pthread_mutex_lock(&pool->mutex);
   atomic_store(&pool->caller_sleeps, true);
@@ -119,18 +125,17 @@ static void await_done(ef_pool *pool, int32_t tasks) {
   pthread_mutex_unlock(&pool->mutex);
 }
 
-void ef_pool_run(ef_pool *pool, ef_body body, void *context, int32_t tasks, int32_t chunks) {
+void ef_pool_run(ef_pool *pool, ef_body body, void *context, int32_t tasks, bool together) {
   if (tasks <= 0) return;
   if (pool == NULL || pool->threads == 1 || tasks == 1) {
     body(context, 0, 0, tasks);
     return;
   }
   uint64_t job = (uint64_t)job_of(atomic_load(&pool->ticket)) << 32;
-  int32_t parts = pool->threads * chunks;
   atomic_store(&pool->body, body);
   atomic_store(&pool->context, context);
   atomic_store(&pool->tasks, tasks);
-  atomic_store(&pool->chunk, tasks / parts + (tasks % parts != 0));
+  atomic_store(&pool->chunk, together ? rounded_up(tasks, pool->threads) : 0);
   atomic_store(&pool->done, 0);
   atomic_store(&pool->ticket, job + ((uint64_t)1 << 32)); /* opens it, at task 0 */
   wake_workers(pool);

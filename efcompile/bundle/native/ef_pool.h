@@ -20,10 +20,9 @@ EF_INTERNAL bool ef_pool_enter(ef_pool *pool);
 EF_INTERNAL void ef_pool_leave(ef_pool *pool);
 
 /* Calls `body` until every task in 0 <= t < tasks is done, each exactly once; the calling
-   thread works too. Returns after the last has finished, with its writes visible. A thread
-   takes up to a `chunks`th of its share at a time: 1 keeps a thread's tasks together, more
-   even out threads of different speed. */
+   thread works too. Returns after the last has finished, with its writes visible. Threads of
+   different speed are evened out, unless each is to get its tasks `together`, in one range. */
 EF_INTERNAL void ef_pool_run(ef_pool *pool, ef_body body, void *context, int32_t tasks,
-                             int32_t chunks);
+                             bool together);
 
 #endif

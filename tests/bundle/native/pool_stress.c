@@ -43,7 +43,7 @@ static void rounds(int threads, int count, int pause_every) {
   int expected[MOST_TASKS] = {0};
   for (int i = 0; i < count; ++i) {
     int tasks = i % 7 == 0 ? i % 5 : (i * 37) % (MOST_TASKS + 1);
-    ef_pool_run(pool, body, j, tasks, 1 + tasks % 4);
+    ef_pool_run(pool, body, j, tasks, i % 3 == 0);
     for (int t = 0; t < tasks; ++t) ++expected[t];
     if (pause_every && i % pause_every == 0) nanosleep(&(struct timespec){0, 2000000}, NULL);
   }
