@@ -1,10 +1,10 @@
 """What a reader wants first of a report: the whole in one line, and what did nothing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from efcompile.report.document import Figure, Profile, Provenance, Report, Row
-from efcompile.report.units import human, interval, percent, scale_for
+from efcompile.report.document import Figure, Profile, Provenance, RefusalEntry, Report, Row
+from efcompile.report.units import TIMES, Scale, interval, percent, scale_for
 
 Trend = Literal["better", "worse", "even"]
 
@@ -31,6 +31,7 @@ class Whole:
     interval: str
     trend: Trend
     change: str
+    """The same in percent, for a sentence; may be empty."""
 
 
 def whole(report: Report) -> Whole | None:
@@ -39,24 +40,26 @@ def whole(report: Report) -> Whole | None:
     if not rows:
         return None
     before, after = rows[0].cost.total.value, rows[-1].cost.total.value
-    scale = scale_for(difference.unit, before, after)
+    scale = ledger_scale(report)
     return Whole(
         before=scale.text(before),
         after=scale.text(after),
         difference=scale.text(difference.value, signed=True),
-        interval=interval(difference, signed=True),
+        interval=interval(difference, scale, signed=True),
         trend=trend(difference),
-        change=_change(before, after),
+        change=_change(before, after, difference.unit),
     )
 
 
-def _change(before: float, after: float) -> str:
-    """``39 % less, 1.65 times as fast`` in words that fit the direction."""
+def _change(before: float, after: float, unit: str) -> str:
+    """``39 % less time, 1.65x as fast``, or ``39 % fewer``; empty where there is no ratio."""
     if before <= 0 or after <= 0 or before == after:
-        return "no change" if before == after else ""
-    if after < before:
-        return f"{percent(1 - after / before)} less: {before / after:.3g} to 1"
-    return f"{percent(after / before - 1)} more: {before / after:.3g} to 1"
+        return ""
+    more = after > before
+    share = percent(abs(after / before - 1))
+    if unit != "ns":
+        return f"{share} {'more' if more else 'fewer'}"
+    return f"{share} {'more' if more else 'less'} time, {before / after:.3g}{TIMES} as fast"
 
 
 def is_idle(row: Row) -> bool:
@@ -74,6 +77,17 @@ def quantity(report: Report) -> str:
     return "latency" if report.ledger.whole.unit == "ns" else "instructions"
 
 
+def ledger_scale(report: Report) -> Scale:
+    """One scale for the costs and differences of all passes, so that they compare at a glance:
+    the differences' own, with a digit more."""
+    rows = report.ledger.rows
+    differences = [abs(row.difference.value) for row in rows if row.difference]
+    # Differences that are nothing beside the costs must not make those long rows of digits.
+    least = max((row.cost.total.value / 200 for row in rows), default=0.0)
+    scale = scale_for(report.ledger.whole.unit, max([least, *differences]))
+    return scale if scale.factor == 1 else replace(scale, digits=max(1, scale.digits))
+
+
 def main_provenance(report: Report) -> Provenance:
     """Where the ledger's figures come from."""
     return report.provenances[report.ledger.whole.provenance]
@@ -84,11 +98,14 @@ def final_profile(report: Report) -> Profile | None:
     return report.profiles[-1] if report.profiles else None
 
 
+def refusals(row: Row) -> list[tuple[str, list[RefusalEntry]]]:
+    """The places that a pass left alone, by reason, the most frequent reason first."""
+    by_reason: dict[str, list[RefusalEntry]] = {}
+    for entry in row.refused:
+        by_reason.setdefault(entry.reason, []).append(entry)
+    return sorted(by_reason.items(), key=lambda item: -len(item[1]))
+
+
 def shapes(report: Report) -> str:
-    """``1 × 3 × 224 × 224``; several inputs with commas between."""
-    return ", ".join(" × ".join(str(size) for size in shape) for shape in report.input_shapes)
-
-
-def figure_text(figure: Figure) -> str:
-    """A figure of one stage for people."""
-    return human(figure.value, figure.unit)
+    """``1 x 3 x 224 x 224``; several inputs with commas between."""
+    return ", ".join(f" {TIMES} ".join(map(str, shape)) for shape in report.input_shapes)

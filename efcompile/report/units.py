@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from efcompile.report.document import Figure, Provenance
 
 MINUS = "\N{MINUS SIGN}"
+TIMES = "\N{MULTIPLICATION SIGN}"
 
 _SCALES: dict[str, tuple[tuple[float, str], ...]] = {
     "ns": ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1, "ns")),
@@ -55,19 +56,23 @@ def human(value: float, unit: str, *, signed: bool = False) -> str:
     return scale_for(unit, value).text(value, signed=signed)
 
 
-def interval(figure: Figure, *, signed: bool = False) -> str:
-    """``−1.31 to −1.02 ms``: the interval alone; empty for an exact figure."""
-    if figure.low == figure.high == figure.value:
+def interval(figure: Figure, scale: Scale, *, signed: bool = False) -> str:
+    """``-1.31 to -1.02``: the interval alone, without unit; empty for an exact figure."""
+    if is_exact(figure):
         return ""
-    scale = scale_for(figure.unit, figure.value, figure.low, figure.high)
     low, high = (scale.number(end, signed=signed) for end in (figure.low, figure.high))
-    return f"{low} to {high} {scale.name}"
+    return f"{low} to {high}"
+
+
+def is_exact(figure: Figure) -> bool:
+    """Whether a figure is its own interval: counted, not sampled."""
+    return figure.low == figure.high == figure.value
 
 
 def exact(figure: Figure, provenance: Provenance) -> str:
     """All that there is to say of a figure in one line."""
     text = f"{_plain(figure.value)} {figure.unit}"
-    if figure.low != figure.value or figure.high != figure.value:
+    if not is_exact(figure):
         text += f" ({_plain(figure.low)} to {_plain(figure.high)})"
     samples = "1 sample" if figure.samples == 1 else f"{figure.samples:,} samples"
     return f"{text}; {samples}, {where(provenance)}"
