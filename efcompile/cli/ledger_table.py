@@ -1,29 +1,30 @@
 """A report's ledger as tables for people."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 from rich import box
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from efcompile.report.digest import main_provenance, trend
 from efcompile.report.document import Figure, Report, Row
-
-Scale = Callable[[float], str]
+from efcompile.report.units import Scale, scale_for
 
 
 def ledger_tables(report: Report) -> Group:
     """What each stage costs, what each pass changed, and what is to be noticed; no line is
     longer than 100 characters, except for the notices."""
     rows = report.ledger.rows
-    unit, scale = _scale(rows[0].cost.total)
+    scale = _scale(rows[0].cost.total)
     costs = _instructions(rows, scale) if rows[0].cost.classes else _times(rows, scale)
-    costs.title = _title(report, unit)
-    return Group(costs, _changes(rows), *(Text(line) for line in _notices(report, unit, scale)))
+    costs.title = _title(report, scale.name)
+    return Group(costs, _changes(rows), *(Text(line) for line in _notices(report, scale)))
 
 
 def _title(report: Report, unit: str) -> str:
-    where = report.provenances[report.ledger.whole.provenance]
+    where = main_provenance(report)
     rounds = f", {report.ledger.rounds} rounds in turns" if where.kind == "measured" else ""
     return (
         f"{report.model} for {where.target}: {unit}, {where.kind} on {where.device} "
@@ -31,18 +32,12 @@ def _title(report: Report, unit: str) -> str:
     )
 
 
-def _scale(total: Figure) -> tuple[str, Scale]:
-    """A unit in which the total has a few digits before the point."""
-    if total.unit == "ns":
-        name, size = ("ms", 1e6) if total.value >= 1e6 else ("us", 1e3)
-        return name, lambda value: f"{value / size:.3f}"
-    if total.value >= 1e7:
-        return "millions of instructions", lambda value: f"{value / 1e6:.2f}"
-    return "instructions", lambda value: f"{value:.0f}"
-
-
-def _signed(scale: Scale, value: float) -> str:
-    return f"+{scale(value)}" if value > 0 else scale(value)
+def _scale(total: Figure) -> Scale:
+    """Five digits of a time, as differences are small beside it; four of a count, whose row
+    has all classes."""
+    scale = scale_for(total.unit, total.value)
+    more = 2 if total.unit == "ns" else 1
+    return replace(scale, digits=scale.digits + more) if scale.factor > 1 else scale
 
 
 def _table(*columns: str) -> Table:
@@ -60,7 +55,10 @@ def _times(rows: Sequence[Row], scale: Scale) -> Table:
     )
     for row in rows:
         total = row.cost.total
-        cells = [scale(total.value), f"{scale(total.low)} .. {scale(total.high)}"]
+        cells = [
+            scale.number(total.value),
+            f"{scale.number(total.low)} .. {scale.number(total.high)}",
+        ]
         cells += _difference(row, scale)
         table.add_row(row.name, *cells, *([_alone(row, scale)] if alone else []), style=_style(row))
     return table
@@ -71,8 +69,8 @@ def _instructions(rows: Sequence[Row], scale: Scale) -> Table:
     classes = list(rows[0].cost.classes)
     table = _table("total", *classes, "difference", *(["left in"] if alone else []))
     for row in rows:
-        cells = [scale(row.cost.total.value)]
-        cells += [scale(row.cost.classes[name].value) for name in classes]
+        cells = [scale.number(row.cost.total.value)]
+        cells += [scale.number(row.cost.classes[name].value) for name in classes]
         cells += _difference(row, scale)[:1]
         table.add_row(row.name, *cells, *([_alone(row, scale)] if alone else []), style=_style(row))
     return table
@@ -84,8 +82,8 @@ def _difference(row: Row, scale: Scale) -> list[str]:
         return ["", ""]
     if row.same_program:
         return ["0", "same program"]
-    interval = f"{_signed(scale, found.low)} .. {_signed(scale, found.high)}"
-    return [_signed(scale, found.value), interval]
+    interval = f"{scale.number(found.low, signed=True)} .. {scale.number(found.high, signed=True)}"
+    return [scale.number(found.value, signed=True), interval]
 
 
 def _has_leave_one_out(rows: Sequence[Row]) -> bool:
@@ -95,14 +93,15 @@ def _has_leave_one_out(rows: Sequence[Row]) -> bool:
 def _alone(row: Row, scale: Scale) -> str:
     if row.leave_one_out is None:
         return "required" if row.required else ""
-    return _signed(scale, row.leave_one_out.value)
+    return scale.number(row.leave_one_out.value, signed=True)
+
+
+_STYLES = {"better": "green", "worse": "red", "even": ""}
 
 
 def _style(row: Row) -> str:
-    """Slower or faster for sure; nothing where the interval has both."""
-    if row.difference is None or row.difference.low <= 0 <= row.difference.high:
-        return ""
-    return "red" if row.difference.value > 0 else "green"
+    """Coloured where it is slower or faster for sure."""
+    return _STYLES[trend(row.difference)] if row.difference else ""
 
 
 def _changes(rows: Sequence[Row]) -> Table:
@@ -111,14 +110,15 @@ def _changes(rows: Sequence[Row]) -> Table:
     )
     table.title = "What each pass changed (MB; errors against the stage before; SNR in dB)"
     for row in rows:
-        sizes = (row.moved_bytes, row.arena_bytes, row.bundle_bytes)
         table.add_row(
             row.name,
             str(row.nodes),
             str(row.kernels),
-            f"{row.flops / 1e9:.3f}",
-            *(f"{size / 1e6:.2f}" for size in sizes),
-            f"{row.max_abs_error:.1e}" if row.rewritten else "",
+            f"{row.flops / 1e9:.2f}",
+            f"{row.moved_bytes / 1e6:.1f}",
+            f"{row.arena_bytes / 1e6:.2f}",
+            f"{row.bundle_bytes / 1e6:.1f}",
+            f"{row.max_abs_error:.0e}" if row.rewritten else "",
             "" if row.snr_db is None else f"{row.snr_db:.0f}",
             str(len(row.rewritten) or ""),
             str(len(row.refused) or ""),
@@ -126,19 +126,18 @@ def _changes(rows: Sequence[Row]) -> Table:
     return table
 
 
-def _notices(report: Report, unit: str, scale: Scale) -> list[str]:
-    ledger = report.ledger
-    first, last = ledger.rows[0].cost.total, ledger.rows[-1].cost.total
-    low, high = _signed(scale, ledger.whole.low), _signed(scale, ledger.whole.high)
+def _notices(report: Report, scale: Scale) -> list[str]:
+    rows, whole = report.ledger.rows, report.ledger.whole
+    ratio = rows[-1].cost.total.value / rows[0].cost.total.value
+    value, low, high = (scale.number(x, signed=True) for x in (whole.value, whole.low, whole.high))
     lines = [
-        f"all passes together: {_signed(scale, ledger.whole.value)} {unit} ({low} .. {high}), "
-        f"{last.value / first.value:.3f} of the captured graph's"
+        f"all passes together: {value} {scale.name} ({low} .. {high}), {ratio:.3f} of the "
+        "captured graph's"
     ]
-    for row in ledger.rows:
-        if row.difference is not None and row.difference.low > 0:
-            lines.append(
-                f"{row.name} makes it slower: {_signed(scale, row.difference.value)} {unit}"
-            )
+    for row in rows:
+        if row.difference is not None and trend(row.difference) == "worse":
+            more = scale.text(row.difference.value, signed=True)
+            lines.append(f"{row.name} makes it slower: {more}")
         if row.required:
             lines.append(f"{row.name} is required: {row.required}")
     return lines

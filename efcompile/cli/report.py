@@ -58,8 +58,9 @@ def report(
     from efcompile.devices.registry import get_device
     from efcompile.passes.pipeline import build_pipeline
     from efcompile.report.contest import check_budget
-    from efcompile.report.files import check_place, write_report, write_text
+    from efcompile.report.files import write_text
     from efcompile.report.ledger import measure_ledger
+    from efcompile.report.schema import write_report
     from efcompile.report.stages import check_runs
     from efcompile.report.subject import subject_of
     from efcompile.targets.resolve import resolve
@@ -71,8 +72,6 @@ def report(
     check_budget(chosen, budget)
     object_toolchain(described)
     pipeline = build_pipeline(options.names(passes), disable_pass or ())
-    for path in filter(None, (json, markdown, html)):
-        check_place(path)
     source = prepare(model, checkpoint, batch, resolution)
     say(f"{source.name} for {described.triple} on {chosen.name}: {source.weights}")
     with phases() as watch:
