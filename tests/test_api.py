@@ -246,3 +246,37 @@ def test_a_disk_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BundleError, match=r"cannot write .*file"):
         efcompile.optimize(small(), out=tmp_path / "file")
+
+
+def test_a_report_of_this_process_passes(compiled: CompiledModel) -> None:
+    report = compiled.report(threads=1, budget=2)
+    assert compiled.history is not None
+    names = [row.name for row in report.ledger.rows]
+    assert names == ["captured", *(stage.name for stage in compiled.history.stages)]
+    assert report.model == "small" and report.input_shapes == ((2, 3, 17, 17),)
+    differences = [row.difference for row in report.ledger.rows[1:]]
+    assert sum(d.value for d in differences if d) == report.ledger.whole.value
+    assert report.command == "compiled.report(device='local', threads=1)"
+    assert report.provenances["local"].threads == 1
+
+
+def test_a_reused_result_has_its_own_history(compiled: CompiledModel) -> None:
+    again = efcompile.optimize(small(), image(), threads=1)
+    same = efcompile.optimize(small(), image(), threads=1)
+    assert same.history is not None and same.history.reused
+    assert len(same.report(budget=1).ledger.rows) == len(again.report(budget=1).ledger.rows)
+
+
+def test_a_loaded_bundle_has_nothing_to_report(compiled: CompiledModel) -> None:
+    loaded = efcompile.load(compiled.bundle.path)
+    with pytest.raises(BundleError, match=r"call report\(\) on what `efcompile.optimize` returned"):
+        loaded.report()
+
+
+@pytest.mark.skipif(not shutil.which("qemu-aarch64"), reason="apt-get install qemu-user")
+def test_under_emulation_a_report_counts_one_thread(arm64: CompiledModel) -> None:
+    report = arm64.report(device="qemu")
+    assert report.provenances["qemu"].threads == 1
+    assert report.ledger.whole.unit == "instructions" and report.ledger.whole.value < 0
+    with pytest.raises(DeviceError, match="does not run on"):
+        arm64.report()
