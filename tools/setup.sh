@@ -28,7 +28,8 @@ need_commands gcc:gcc gcc:libc6-dev
 "${PYTHON:-python3}" -c "import ensurepip" 2>/dev/null || need_commands no-ensurepip:python3-venv
 if [[ $kind == test ]]; then
   need_commands qemu-aarch64:qemu-user llvm-nm:llvm \
-    aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu aarch64-linux-gnu-gcc:libc6-dev-arm64-cross
+    aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu aarch64-linux-gnu-gcc:libc6-dev-arm64-cross \
+    chromium:chromium chromedriver:chromium-driver
 fi
 
 [[ -x $venv/bin/python ]] || "${PYTHON:-python3}" -m venv "$venv"

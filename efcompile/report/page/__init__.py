@@ -1,0 +1,1 @@
+"""What the HTML page shows, as places in its charts and cells of its tables; no markup."""
