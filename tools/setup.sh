@@ -27,7 +27,7 @@ need_commands gcc:gcc gcc:libc6-dev
 # Debian keeps what `venv` needs apart from its own Python.
 "${PYTHON:-python3}" -c "import ensurepip" 2>/dev/null || need_commands no-ensurepip:python3-venv
 if [[ $kind == test ]]; then
-  need_commands qemu-aarch64:qemu-user llvm-nm:llvm \
+  need_commands qemu-aarch64:qemu-user llvm-nm:llvm llvm-mca-19:llvm-19 \
     aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu aarch64-linux-gnu-gcc:libc6-dev-arm64-cross \
     chromium:chromium chromedriver:chromium-driver
 fi
