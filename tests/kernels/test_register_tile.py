@@ -3,7 +3,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from efcompile.kernels.register_tile import choose_tile, pack_panels, vector_widths
+from efcompile.kernels.register_tile import (
+    NEON_ROWS,
+    choose_tile,
+    pack_panels,
+    vector_widths,
+)
 from efcompile.targets.aliases import ALIASES
 from efcompile.targets.resolve import resolve
 
@@ -33,3 +38,10 @@ def test_chosen_tiles_fit_the_registers(alias: str, m: int, n: int) -> None:
     assert tile.rows * tile.vectors + operands <= target.registers
     assert 1 <= tile.rows <= m
     assert tile.lanes == target.lanes
+
+
+@pytest.mark.parametrize(("m", "n"), [(49, 448), (196, 896), (3136, 192), (784, 96)])
+def test_neon_s_best_tile_leaves_registers_for_its_operands(m: int, n: int) -> None:
+    tile = choose_tile(m, n, resolve("arm64"), 448)
+    assert (tile.rows, tile.vectors) == (NEON_ROWS, 3)
+    assert tile.rows * tile.vectors + tile.rows + tile.vectors <= 32
