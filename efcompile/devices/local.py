@@ -50,7 +50,7 @@ class Local:
     ) -> dict[str, Measurement]:
         """The ``latency`` of one inference in nanoseconds, Python's call included (some 10 us)."""
         library = Library(bundle, threads)
-        given = _noise(bundle) if inputs is None else list(inputs)
+        given = noise(bundle) if inputs is None else list(inputs)
         for _ in range(self.warmup):
             library.run(given)
         times = []
@@ -73,7 +73,7 @@ class Local:
         return {"latency": latency}
 
 
-def _noise(bundle: Bundle) -> list[Array]:
+def noise(bundle: Bundle) -> list[Array]:
     """Standard normal inputs, the same every time."""
     source = np.random.default_rng(0)
     return [

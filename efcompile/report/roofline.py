@@ -42,6 +42,15 @@ class Demand(Protocol):
 
 
 @dataclass(frozen=True)
+class Needs:
+    """The plain `Demand`."""
+
+    work: Work
+    weight_bytes: int
+    activation_bytes: int
+
+
+@dataclass(frozen=True)
 class Bound:
     """`ns`, the `unit` that sets it, and whether the kernel is GEMM-bound."""
 
