@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,6 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.utils import _pytree as pytree
-
 from efcompile.bundle import sample
 from efcompile.bundle.library import Library
 from efcompile.bundle.load import Bundle, load_bundle
@@ -26,6 +23,8 @@ from efcompile.steps import step, timed
 from efcompile.targets.resolve import resolve
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
     from efcompile.capture import Captured
     from efcompile.passes.base import Pass
     from efcompile.passes.manager import Stage
@@ -97,13 +96,15 @@ class CompiledModel:
         threads: int | None = None,
         budget: float | None = None,
         leave_one_out: bool = False,
+        profiles: bool = True,
     ) -> Report:
         """Measure on `device` what each pass brought: every distinct stage in turns, in times on
         ``local`` and in instructions on ``qemu``.
 
         `threads` are this model's, or one under emulation.  `budget` bounds the measuring in
-        seconds, and `leave_one_out` adds the pipeline without each pass; see
-        `efcompile.report.ledger.measure_ledger`, also for what is raised.  Raises `BundleError`
+        seconds, `leave_one_out` adds the pipeline without each pass, and `profiles` those of
+        the first and last stage; see `efcompile.report.ledger.measure_ledger`, also for what is
+        raised.  Raises `BundleError`
         for a loaded bundle: what the passes did is not in it.
         """
         from efcompile.report.ledger import measure_ledger
@@ -128,6 +129,7 @@ class CompiledModel:
             _threads(threads),
             budget=budget,
             leave_one_out=leave_one_out,
+            profiles=profiles,
             command=call,
         )
 
@@ -135,17 +137,29 @@ class CompiledModel:
         arrays = [_array(value, i) for i, value in enumerate(inputs)]
         outputs: list[Any] = list(call(arrays))
         if not any(isinstance(value, np.ndarray) for value in inputs):
+            import torch
+
             outputs = [torch.from_numpy(array) for array in outputs]
         structure = self.bundle.manifest.structure
         if not structure:
             return outputs
+        if structure == _ONE_TENSOR:
+            return outputs[0]
+        from torch.utils import _pytree as pytree
+
         return pytree.tree_unflatten(outputs, pytree.treespec_loads(structure))
+
+
+_ONE_TENSOR = '[1, {"type": null, "context": null, "children_spec": []}]'
+"""A module that returns a tensor: its structure as torch writes it."""
 
 
 def _array(value: Any, position: int) -> Any:
     if isinstance(value, np.ndarray):
         return value
-    if isinstance(value, Tensor):
+    # Arrays in, arrays out needs no torch, whose import takes seconds and 200 MB.
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
         return value.detach().cpu().numpy()
     raise InputError(
         f"input {position} is a {type(value).__name__}: pass a torch tensor or a numpy array"
@@ -222,6 +236,8 @@ def optimize(
 def _named(name: str) -> nn.Module:
     from efcompile.models.zoo import resolve_model
 
+    import torch
+
     with torch.random.fork_rng(devices=()):
         torch.default_generator.manual_seed(0)
         return resolve_model(name)
@@ -248,6 +264,8 @@ def _compile(
 ) -> Result:
     """Compile and check.  The bundle is in a folder of its own: a wrong result must not take the
     place of a good bundle."""
+    from torch.utils._pytree import treespec_dumps
+
     from efcompile.compiler import compile_model
     from efcompile.reuse import Result
 
@@ -260,7 +278,7 @@ def _compile(
         path = write_bundle(
             compilation.program,
             Path(folder.name),
-            structure=pytree.treespec_dumps(captured.output_spec),
+            structure=treespec_dumps(captured.output_spec),
             attachments={sample.NAME: sample.dump(_arrays(examples), wanted)},
         )
     parity = None
@@ -283,6 +301,8 @@ def _parity(
 ) -> float:
     """The relative error on the examples, of which `wanted` was computed, and on fresh random
     inputs of their shapes."""
+    import torch
+
     generator = torch.Generator().manual_seed(1)
     fresh = [torch.randn(x.shape, generator=generator, dtype=x.dtype) for x in examples]
     library = Library(bundle, threads)

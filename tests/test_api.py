@@ -2,12 +2,14 @@
 
 import platform
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import efcompile
 from efcompile import CompiledModel
@@ -257,14 +259,16 @@ def test_a_report_of_this_process_passes(compiled: CompiledModel) -> None:
     differences = [row.difference for row in report.ledger.rows[1:]]
     assert sum(d.value for d in differences if d) == report.ledger.whole.value
     assert report.command == "compiled.report(device='local', threads=1)"
-    assert report.provenances["local"].threads == 1
+    assert report.provenances["local"].threads == 1 and len(report.profiles) == 2
 
 
 def test_a_reused_result_has_its_own_history(compiled: CompiledModel) -> None:
     again = efcompile.optimize(small(), image(), threads=1)
     same = efcompile.optimize(small(), image(), threads=1)
     assert same.history is not None and same.history.reused
-    assert len(same.report(budget=1).ledger.rows) == len(again.report(budget=1).ledger.rows)
+    assert len(same.report(profiles=False).ledger.rows) == len(
+        again.report(profiles=False).ledger.rows
+    )
 
 
 def test_a_loaded_bundle_has_nothing_to_report(compiled: CompiledModel) -> None:
@@ -275,8 +279,21 @@ def test_a_loaded_bundle_has_nothing_to_report(compiled: CompiledModel) -> None:
 
 @pytest.mark.skipif(not shutil.which("qemu-aarch64"), reason="apt-get install qemu-user")
 def test_under_emulation_a_report_counts_one_thread(arm64: CompiledModel) -> None:
-    report = arm64.report(device="qemu")
+    report = arm64.report(device="qemu", profiles=False)
     assert report.provenances["qemu"].threads == 1
     assert report.ledger.whole.unit == "instructions" and report.ledger.whole.value < 0
     with pytest.raises(DeviceError, match="does not run on"):
         arm64.report()
+
+
+def test_arrays_run_without_importing_torch(tmp_path: Path) -> None:
+    compiled = efcompile.optimize(nn.Conv2d(3, 4, 3).eval(), torch.randn(1, 3, 8, 8), out=tmp_path)
+    code = (
+        "import sys, numpy, efcompile; "
+        f"y = efcompile.load({str(compiled.bundle.path)!r})(numpy.ones((1, 3, 8, 8), 'float32')); "
+        "print(y.shape, 'torch' in sys.modules, 'tvm' in sys.modules)"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert printed.split("\n")[0] == "(1, 4, 6, 6) False False"

@@ -19,6 +19,7 @@ from efcompile.report.watch import Phase, Watch
 NAMES: Final[dict[Phase, str]] = {
     "passes": "running passes",
     "build": "building stages",
+    "profile": "profiling",
     "measure": "measuring",
 }
 _LINES = 4

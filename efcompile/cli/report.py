@@ -40,6 +40,9 @@ def report(
     leave_one_out: Annotated[
         bool, typer.Option("--leave-one-out", help="Also the whole pipeline without each pass")
     ] = False,
+    profile: Annotated[
+        bool, typer.Option(help="Also profile the first and the last stage, call by call")
+    ] = True,
     json: Annotated[Path | None, typer.Option(help="Write the report as JSON")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write it for a pull request")] = None,
     html: Annotated[Path | None, typer.Option(help="Write it as one page")] = None,
@@ -59,7 +62,9 @@ def report(
     from efcompile.passes.pipeline import build_pipeline
     from efcompile.report.contest import check_budget
     from efcompile.report.files import write_text
+    from efcompile.report.html import render_html
     from efcompile.report.ledger import measure_ledger
+    from efcompile.report.markdown import render_markdown
     from efcompile.report.schema import write_report
     from efcompile.report.stages import check_runs
     from efcompile.report.subject import subject_of
@@ -82,17 +87,15 @@ def report(
             threads,
             budget=budget,
             leave_one_out=leave_one_out,
+            profiles=profile,
             command=command_line(context),
             watch=watch,
         )
+    # First what no full disk can take away.
+    out.print(ledger_tables(made))
     if json:
         write_report(made, json)
     if markdown:
-        from efcompile.report.markdown import render_markdown
-
         write_text(render_markdown(made), markdown)
     if html:
-        from efcompile.report.html import render_html
-
         write_text(render_html(made), html)
-    out.print(ledger_tables(made))

@@ -1,7 +1,6 @@
 """All distinct programs measured in one run: times in turns, or instructions of one inference."""
 
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from efcompile.bundle import sample
 from efcompile.bundle.library import Library
 from efcompile.bundle.load import Bundle
 from efcompile.devices.device import Device
-from efcompile.devices.interleave import clocked, take_turns
+from efcompile.devices.interleave import take_turns
 from efcompile.devices.local import Local
 from efcompile.devices.measurement import Measurement, summarise
 from efcompile.devices.qemu import Qemu
@@ -19,7 +18,7 @@ from efcompile.errors import DeviceError, InputError
 from efcompile.report.watch import Watch, silent
 
 BUDGET_SECONDS = 60.0
-"""How long the rounds of a timed run may take, if nobody says."""
+"""How long measuring may take where it takes time, if nobody says."""
 MOST_ROUNDS, LEAST_ROUNDS = 100, 5
 UNTIMED = 2
 """Calls before the timed one of a turn: the first touches fresh pages and brings the weights
@@ -38,44 +37,38 @@ class Score:
 
 @dataclass(frozen=True)
 class Contest:
-    """Scores by name.  `seconds` is how long measuring took."""
+    """Scores by name, each with a sample from every round."""
 
     scores: Mapping[str, Score]
     rounds: int
-    seconds: float
 
 
 def hold_contest(
     bundles: Mapping[str, Bundle],
     device: Device,
     threads: int,
-    budget: float | None = None,
+    seconds: float = BUDGET_SECONDS,
     watch: Watch = silent,
 ) -> Contest:
     """Measure every bundle on `device`, with the sample it carries as its input.
 
     On `local`, rounds in which each has a turn, from `LEAST_ROUNDS` to `MOST_ROUNDS` of them: as
-    many as fit into `budget` seconds (default `BUDGET_SECONDS`).  A turn loads the library anew,
-    so that no program keeps a lucky or unlucky place in memory for the whole run, calls it
-    `UNTIMED` times, and times one call.  On `qemu`, one count each; a budget means nothing there.
+    many as fit into `seconds`.  A turn loads the library anew, so that no program keeps a lucky
+    or unlucky place in memory for the whole run, calls it `UNTIMED` times, and times one call,
+    without what Python does around it.  On `qemu`, one count each, however long that takes.
 
-    Raises `InputError` for a budget that is not positive or not for that device, `DeviceError`
-    for other devices and for what the device refuses.
+    Raises `DeviceError` for other devices and for what the device refuses.
     """
-    check_budget(device, budget)
-    start = time.perf_counter()
     if isinstance(device, Local):
-        limit = BUDGET_SECONDS if budget is None else budget
-        scores, rounds = _time(bundles, threads, limit, watch)
-    elif isinstance(device, Qemu):
-        scores, rounds = _count(bundles, device, threads, watch), 1
-    else:
-        raise DeviceError(f"reports are measured on local or qemu, not on {device.name}")
-    return Contest(scores, rounds, time.perf_counter() - start)
+        scores, rounds = _time(bundles, threads, seconds, watch)
+        return Contest(scores, rounds)
+    if isinstance(device, Qemu):
+        return Contest(_count(bundles, device, threads, watch), rounds=1)
+    raise DeviceError(f"reports are measured on local or qemu, not on {device.name}")
 
 
 def check_budget(device: Device, budget: float | None) -> None:
-    """Raise `InputError` for a budget that `hold_contest` would refuse on `device`."""
+    """Raise `InputError` for a budget in seconds that means nothing on `device`."""
     if budget is None:
         return
     if isinstance(device, Qemu):
@@ -85,14 +78,14 @@ def check_budget(device: Device, budget: float | None) -> None:
 
 
 def _time(
-    bundles: Mapping[str, Bundle], threads: int, budget: float, watch: Watch
+    bundles: Mapping[str, Bundle], threads: int, seconds: float, watch: Watch
 ) -> tuple[dict[str, Score], int]:
     turns = {name: _turn(bundle, threads) for name, bundle in bundles.items()}
     found = take_turns(
         turns,
         MOST_ROUNDS,
         warmup=1,
-        seconds=budget,
+        seconds=seconds,
         least=LEAST_ROUNDS,
         watch=partial(watch, "measure", "round"),
     )
@@ -107,7 +100,7 @@ def _turn(bundle: Bundle, threads: int) -> Callable[[], int]:
         library = Library(bundle, threads)
         for _ in range(UNTIMED):
             library.run(inputs)
-        return clocked(lambda: library.run(inputs))
+        return library.clock(inputs)
 
     return turn
 

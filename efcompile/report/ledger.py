@@ -1,6 +1,7 @@
 """The ledger: a row for every pass, with what it changed and what that brought, measured."""
 
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,10 @@ from efcompile.devices.device import Device
 from efcompile.passes.base import Outcome
 from efcompile.passes.graph_copy import calls
 from efcompile.passes.manager import Stage
-from efcompile.report.contest import Score, hold_contest
+from efcompile.report.contest import BUDGET_SECONDS, Score, check_budget, hold_contest
 from efcompile.report.deviation import stage_snrs
 from efcompile.report.document import SCHEMA, Ledger, RefusalEntry, Report, Row
+from efcompile.report.ends import profile_ends
 from efcompile.report.figures import class_differences, cost, difference
 from efcompile.report.leave_one_out import Without, leave_each_out
 from efcompile.report.provenance import machine_of, provenance_of
@@ -34,30 +36,40 @@ def measure_ledger(
     *,
     budget: float | None = None,
     leave_one_out: bool = False,
+    profiles: bool = True,
     command: str = "",
     watch: Watch = silent,
 ) -> Report:
     """Build every distinct stage of `subject` for `target`, measure them on `device` in one run,
     and say what each pass brought.
 
-    `budget` bounds the measuring in seconds (see `hold_contest`); building and checking come
-    before and do not count.  `leave_one_out` also measures, in the same run, the pipeline
-    without each pass.  `command` is noted in the report.
+    `budget` bounds the measuring in seconds, profiles included; building and checking come
+    before and do not count (see `hold_contest` for its default and for what is measured at
+    least).  `leave_one_out` also measures, in the same run, the pipeline without each pass.
+    `profiles` adds those of the first and the last stage.  `command` is noted in the report.
 
     Raises `DeviceError` if the device cannot run the target's code, `ParityError` naming the
     stage if one computes something else, and what building and measuring raise.
     """
+    check_budget(device, budget)
     with tempfile.TemporaryDirectory(prefix="efcompile-") as folder:
         stages = Stages(subject, target, device, threads, Path(folder))
-        built = _build(stages, watch)
+        names = (CAPTURED, *(step.name for step in subject.pipeline))
+        built = _build(stages, names, watch)
         without = leave_each_out(stages, built[-1], watch) if leave_one_out else ()
+        start = time.perf_counter()
+        ends = {names[0]: built[0].bundle, names[-1]: built[-1].bundle}
+        limit = BUDGET_SECONDS if budget is None else budget
+        key = device.name
+        shown = profile_ends(ends, device, threads, limit, key, watch) if profiles else ()
+        left = limit - (time.perf_counter() - start)
         bundles = {entry.label: entry.bundle for entry in stages.distinct}
-        contest = hold_contest(bundles, device, threads, budget, watch)
+        contest = hold_contest(bundles, device, threads, left, watch)
+        seconds = time.perf_counter() - start
         machine = machine_of(device, built[-1].bundle)
     first, last = (contest.scores[entry.label] for entry in (built[0], built[-1]))
     rows = [
-        _row(entry, built[-1], contest.scores, device.name)
-        for entry in _entries(subject, built, without)
+        _row(entry, built[-1], contest.scores, key) for entry in _entries(subject, built, without)
     ]
     return Report(
         schema_version=SCHEMA,
@@ -65,21 +77,20 @@ def measure_ledger(
         input_shapes=tuple(tuple(x.shape) for x in subject.captured.example_inputs),
         target=target.name,
         command=command,
-        provenances={device.name: provenance_of(last.total, machine)},
+        provenances={key: provenance_of(last.total, machine)},
         ledger=Ledger(
             rows=tuple(rows),
-            whole=difference(last, first, device.name),
+            whole=difference(last, first, key),
             rounds=contest.rounds,
-            seconds=contest.seconds,
+            seconds=seconds,
         ),
-        profiles=(),
+        profiles=shown,
     )
 
 
-def _build(stages: Stages, watch: Watch) -> list[Built]:
+def _build(stages: Stages, names: Sequence[str], watch: Watch) -> list[Built]:
     """The captured graph, then the stage after every pass."""
     subject = stages.subject
-    names = (CAPTURED, *(step.name for step in subject.pipeline))
     built = []
     for position, (name, graph) in enumerate(zip(names, subject.graphs, strict=True)):
         built.append(stages.build(name, graph, subject.judge(position)))

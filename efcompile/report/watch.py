@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Literal
 
-Phase = Literal["passes", "build", "measure"]
+Phase = Literal["passes", "build", "profile", "measure"]
 
 Watch = Callable[[Phase, str, int, int], None]
 """Called with the phase, what was finished just now, and how many of how many are done."""

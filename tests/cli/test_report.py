@@ -31,7 +31,8 @@ def test_it_prints_the_ledger_and_writes_it(tmp_path: Path) -> None:
         "measuring [100/100] round",
     ):
         assert words in said.err
-    assert said.err.count("measuring") == 5 and "\x1b" not in said.out + said.err
+    assert said.err.count("measuring") == 5 and "profiling [2/2]" in said.err
+    assert "\x1b" not in said.out + said.err
 
 
 def test_leave_one_out_and_threads(tmp_path: Path) -> None:

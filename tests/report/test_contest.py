@@ -11,7 +11,7 @@ from efcompile.devices.local import Local
 from efcompile.devices.qemu import Qemu
 from efcompile.errors import DeviceError, InputError
 from efcompile.report import contest
-from efcompile.report.contest import LEAST_ROUNDS, MOST_ROUNDS, hold_contest
+from efcompile.report.contest import LEAST_ROUNDS, MOST_ROUNDS, check_budget, hold_contest
 from efcompile.report.stages import Stages
 from efcompile.targets.resolve import resolve
 from tests.report.blocks import subject
@@ -33,7 +33,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
 def test_every_contestant_has_a_sample_in_every_round(bundles: dict[str, Bundle]) -> None:
     heard: list[tuple[object, ...]] = []
     found = hold_contest(bundles, Local(), 2, 20.0, lambda *words: heard.append(words))
-    assert found.rounds == MOST_ROUNDS and 0 < found.seconds < 20
+    assert found.rounds == MOST_ROUNDS
     assert heard[-1] == ("measure", "round", MOST_ROUNDS, MOST_ROUNDS)
     for score in found.scores.values():
         assert len(score.samples) == score.total.samples == MOST_ROUNDS
@@ -64,14 +64,16 @@ def test_each_turn_loads_the_library_anew(
 
 
 @pytest.mark.parametrize("budget", [0.0, -1.0, math.nan])
-def test_a_budget_that_is_no_time_is_refused(bundles: dict[str, Bundle], budget: float) -> None:
+def test_a_budget_that_is_no_time_is_refused(budget: float) -> None:
+    check_budget(Local(), 0.1)
     with pytest.raises(InputError, match="must be a positive number of seconds"):
-        hold_contest(bundles, Local(), 1, budget)
+        check_budget(Local(), budget)
 
 
 def test_counting_takes_no_budget_and_one_thread(bundles: dict[str, Bundle]) -> None:
+    check_budget(Qemu(), None)
     with pytest.raises(InputError, match="a budget changes nothing"):
-        hold_contest(bundles, Qemu(), 1, 5.0)
+        check_budget(Qemu(), 5.0)
     with pytest.raises(DeviceError, match="Measure with threads=1"):
         hold_contest(bundles, Qemu(), 2)
 

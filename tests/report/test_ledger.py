@@ -127,6 +127,22 @@ def test_every_figure_names_where_it_is_from(measured: Report) -> None:
         assert {f.samples for f in figures if f} == {measured.ledger.rounds}
 
 
+def test_the_ends_are_profiled(measured: Report) -> None:
+    first, last = measured.profiles
+    assert (first.stage, last.stage) == (CAPTURED, "fuse-epilogue")
+    assert len(first.kernels) == measured.ledger.rows[0].kernels
+    assert len(last.kernels) == measured.ledger.rows[-1].kernels
+    assert set(last.peaks) == {"fma", "copy"} and last.peaks == first.peaks
+    assert {row.cost.provenance for row in last.kernels} == {"local"}
+
+
+def test_a_budget_has_room_for_the_fewest_rounds_alone() -> None:
+    made = subject("fold-batchnorm")
+    report = measure_ledger(made, resolve("host"), Local(), 1, budget=1e-3)
+    assert report.ledger.rounds == 5 and len(report.profiles) == 2
+    assert report.ledger.seconds > 0
+
+
 def test_a_wrong_stage_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(graph_module: Any, *more: Any) -> Program:
         program = lower(graph_module, *more)
@@ -136,11 +152,13 @@ def test_a_wrong_stage_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(compiler, "lower", wrong)
     with pytest.raises(ParityError, match="stage fold-batchnorm: the bundle for host differs"):
-        measure_ledger(subject("fold-batchnorm"), resolve("host"), Local(), 1)
+        measure_ledger(subject("fold-batchnorm"), resolve("host"), Local(), 1, profiles=False)
 
 
 def test_after_an_approximate_pass_stages_are_held_against_it() -> None:
-    report = measure_ledger(subject(Rough(), "fold-batchnorm"), resolve("host"), Local(), 1)
+    report = measure_ledger(
+        subject(Rough(), "fold-batchnorm"), resolve("host"), Local(), 1, profiles=False
+    )
     rough, folded = report.ledger.rows[1:3]
     assert rough.exactness == "approximate" and rough.relative_error > 1e-2
     assert folded.exactness == "exact" and folded.relative_error < 2e-5
