@@ -98,7 +98,7 @@ def first_difference(
     A node may rightly differ where a pass moved work past it: then what is computed from it
     agrees again, and it is not the one.
     """
-    old, new = _values(before, inputs), _values(after, inputs)
+    old, new = node_values(before, inputs), node_values(after, inputs)
     wrong: dict[Node, bool] = {}
     suspects: list[Node] = []
     for node in reversed(after.graph.nodes):
@@ -149,7 +149,8 @@ class _Recorder(Interpreter):
         return value
 
 
-def _values(graph_module: GraphModule, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+def node_values(graph_module: GraphModule, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Every tensor that the graph computes in eager PyTorch, its inputs included, by node name."""
     recorder = _Recorder(graph_module)
     recorder.run(*inputs)
     return recorder.seen
