@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from efcompile.cli import bench, devices, optimize, passes, report
+from efcompile.cli import bench, devices, diff, optimize, passes, profile, report
 from efcompile.cli.console import err, say
 from efcompile.errors import EfcompileError
 
@@ -19,7 +19,9 @@ app = typer.Typer(
 )
 app.command("optimize")(optimize.optimize)
 app.command("bench")(bench.bench)
+app.command("profile")(profile.profile)
 app.command("report")(report.report)
+app.command("diff")(diff.diff)
 app.command("passes")(passes.passes)
 app.command("devices")(devices.devices)
 

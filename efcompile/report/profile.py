@@ -12,6 +12,7 @@ On ``qemu`` every call's instructions are counted, and add up exactly.
 """
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,15 @@ from efcompile.bundle.library import Library
 from efcompile.bundle.load import Bundle
 from efcompile.bundle.manifest import CallEntry, Manifest
 from efcompile.devices.device import Device
+from efcompile.devices.emulator import emulator_version
 from efcompile.devices.local import Local, noise
 from efcompile.devices.qemu import Qemu
 from efcompile.errors import DeviceError, InputError
 from efcompile.report.classes import classify
-from efcompile.report.document import Figure, KernelRow, Profile
+from efcompile.report.document import Figure, KernelRow, Profile, Provenance
 from efcompile.report.machine import Machine, measure
 from efcompile.report.memory import tensors
+from efcompile.report.provenance import machine_of
 from efcompile.report.roofline import Needs, bound
 
 ROUNDS = 60
@@ -62,6 +65,21 @@ def profile_bundle(
     if isinstance(device, Qemu):
         return _counted(bundle, device, threads, stage, provenance)
     raise DeviceError(f"profiles are made on local or qemu, not on {device.name}")
+
+
+def profile_provenance(bundle: Bundle, device: Device, threads: int) -> Provenance:
+    """Where the figures of a profile made now come from."""
+    emulated = isinstance(device, Qemu)
+    versions = dict(bundle.manifest.versions)
+    return Provenance(
+        device=device.name,
+        target=bundle.manifest.target.name,
+        machine=machine_of(device, bundle),
+        threads=threads,
+        kind="emulated" if emulated else "measured",
+        versions=versions | {"qemu": emulator_version()} if emulated else versions,
+        date=date.today().isoformat(),
+    )
 
 
 def inputs_of(bundle: Bundle) -> list[NDArray[Any]]:
