@@ -122,7 +122,7 @@ def _survey(
 ) -> dict[str, Any]:
     from efcompile.cli.phases import phases
     from efcompile.cli.source import prepare
-    from efcompile.cli.survey_table import survey_table
+    from efcompile.cli.survey_table import survey_notes, survey_table
     from efcompile.devices.local import Local
     from efcompile.passes.pipeline import build_pipeline
     from efcompile.report.machine import measure
@@ -156,4 +156,6 @@ def _survey(
                 )
             )
     out.print(survey_table(rows))
+    for note in survey_notes(rows):
+        out.print(note, markup=False)
     return survey_json(rows, command)
