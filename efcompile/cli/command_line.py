@@ -18,6 +18,8 @@ def command_line(context: typer.Context) -> str:
             words.append(str(value))
         elif value is True:
             words.append(parameter.opts[0])
+        elif value is False:
+            words.append(parameter.secondary_opts[0])
         else:
             for one in value if isinstance(value, list | tuple) else [value]:
                 words += [parameter.opts[0], str(one)]

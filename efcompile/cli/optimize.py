@@ -30,6 +30,10 @@ def optimize(
     ] = None,
     passes: options.Passes = None,
     disable_pass: options.DisablePass = None,
+    lock: Annotated[
+        Path | None,
+        typer.Option(help="Obey the decision of `efcompile report --gate --lock FILE`"),
+    ] = None,
     print_after: Annotated[
         list[str] | None,
         typer.Option(metavar="PASS", help="Print the graph after a pass, to stderr (repeatable)"),
@@ -44,6 +48,7 @@ def optimize(
     # All that follows needs torch and TVM, which take seconds to import.
     import efcompile
     from efcompile.cli.graph_text import graph_text
+    from efcompile.cli.locked import obeying
     from efcompile.cli.progress import steps
     from efcompile.cli.results import beside_eager, print_results, results_json
     from efcompile.cli.source import prepare
@@ -60,6 +65,8 @@ def optimize(
     if missing := printed - {step.name for step in pipeline}:
         raise InputError(f"cannot print the graph after {', '.join(missing)}: it is not to run")
     source = prepare(model, checkpoint, batch, resolution)
+    if lock is not None:
+        pipeline = obeying(lock, pipeline, source, described)
     say(f"{source.name} for {described.triple}, {described.cpu}: {source.weights}")
 
     finishing = "kernels and bundle"

@@ -43,6 +43,18 @@ def report(
     profile: Annotated[
         bool, typer.Option(help="Also profile the first and the last stage, call by call")
     ] = True,
+    gate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="latency,numerics",
+            help="Leave out passes that make it slower, that break the numbers, or both",
+            show_default=False,
+        ),
+    ] = None,
+    lock: Annotated[
+        Path | None,
+        typer.Option(help="With --gate: write the decision there; else: obey the one there"),
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the report as JSON")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write it for a pull request")] = None,
     html: Annotated[Path | None, typer.Option(help="Write it as one page")] = None,
@@ -56,14 +68,17 @@ def report(
     from efcompile.bundle.toolchain import object_toolchain
     from efcompile.cli.command_line import command_line
     from efcompile.cli.ledger_table import ledger_tables
+    from efcompile.cli.locked import obeying
     from efcompile.cli.phases import phases
     from efcompile.cli.source import prepare
     from efcompile.devices.registry import get_device
     from efcompile.passes.pipeline import build_pipeline
     from efcompile.report.contest import check_budget
     from efcompile.report.files import write_text
+    from efcompile.report.gate import Gate, criteria
     from efcompile.report.html import render_html
     from efcompile.report.ledger import measure_ledger
+    from efcompile.report.lock import LeftOut, decision_of, read_lock, write_lock
     from efcompile.report.markdown import render_markdown
     from efcompile.report.schema import write_report
     from efcompile.report.stages import check_runs
@@ -77,22 +92,48 @@ def report(
     check_budget(chosen, budget)
     object_toolchain(described)
     pipeline = build_pipeline(options.names(passes), disable_pass or ())
+    judges = None if gate is None else criteria(gate)
+    if lock is not None and (judges is None or lock.exists()):
+        read_lock(lock)
     source = prepare(model, checkpoint, batch, resolution)
+    if lock is not None and judges is None:
+        pipeline = obeying(lock, pipeline, source, described)
     say(f"{source.name} for {described.triple} on {chosen.name}: {source.weights}")
+    command = command_line(context)
+    left_out: tuple[LeftOut, ...] = ()
     with phases() as watch:
-        made = measure_ledger(
-            subject_of(source.module, source.inputs, pipeline, source.name, watch),
-            described,
-            chosen,
-            threads,
-            budget=budget,
-            leave_one_out=leave_one_out,
-            profiles=profile,
-            command=command_line(context),
-            watch=watch,
-        )
+        if judges is None:
+            made = measure_ledger(
+                subject_of(source.module, source.inputs, pipeline, source.name, watch),
+                described,
+                chosen,
+                threads,
+                budget=budget,
+                leave_one_out=leave_one_out,
+                profiles=profile,
+                command=command,
+                watch=watch,
+            )
+        else:
+            gated = Gate(described, chosen, threads, judges, budget, watch).report(
+                source.module,
+                source.inputs,
+                pipeline,
+                source.name,
+                leave_one_out=leave_one_out,
+                profiles=profile,
+                command=command,
+            )
+            made, left_out = gated.report, gated.left_out
     # First what no full disk can take away.
     out.print(ledger_tables(made))
+    if judges is not None:
+        for entry in left_out:
+            out.print(f"gate: without {entry.name}: {entry.reason}", markup=False)
+        if not left_out:
+            out.print(f"gate: all passes stay in ({', '.join(judges)})", markup=False)
+        if lock is not None:
+            write_lock(decision_of(made, described, judges, left_out), lock)
     if json:
         write_report(made, json)
     if markdown:

@@ -50,9 +50,7 @@ class Bisection(BaseModel):
     compiled_runs: int
 
 
-def bisect(
-    subject: Subject, rig: Rig | None, tolerance: float, watch: Watch = silent
-) -> Bisection:
+def bisect(subject: Subject, rig: Rig | None, tolerance: float, watch: Watch = silent) -> Bisection:
     """Find the first stage whose outputs on the example inputs are further than `tolerance` of
     their scale from what they should be (`Subject.judge`), then the node of it.
 
@@ -65,17 +63,15 @@ def bisect(
     def eager(graph: GraphModule) -> Outputs:
         return run_graph(graph, inputs)
 
-    in_graphs = _search(subject, eager, tolerance)
+    in_graphs = _search(subject, eager, tolerance, silent)
     graph = _in_graph(subject, *in_graphs[:2], tolerance) if in_graphs[0] is not None else None
     if rig is None:
         return Bisection(graph=graph, compiled=None, graph_runs=in_graphs[2], compiled_runs=0)
 
     def on_device(graph_module: GraphModule) -> Outputs:
-        found = rig.outputs(graph_module)
-        watch("build", "bisecting", 1, 1)
-        return found
+        return rig.outputs(graph_module)
 
-    position, error, runs = _search(subject, on_device, tolerance)
+    position, error, runs = _search(subject, on_device, tolerance, watch)
     compiled = None
     if position is not None:
         judged = run_graph(subject.judge(position), inputs)
@@ -85,23 +81,26 @@ def bisect(
             if wrong
             else _in_kernel(subject, rig, position, error, tolerance)
         )
-    return Bisection(
-        graph=graph, compiled=compiled, graph_runs=in_graphs[2], compiled_runs=runs
-    )
+    return Bisection(graph=graph, compiled=compiled, graph_runs=in_graphs[2], compiled_runs=runs)
 
 
 def _search(
-    subject: Subject, run: Callable[[GraphModule], Outputs], tolerance: float
+    subject: Subject,
+    run: Callable[[GraphModule], Outputs],
+    tolerance: float,
+    watch: Watch,
 ) -> tuple[int | None, float, int]:
     """The first wrong position of ``subject.graphs`` (None: the last is right), its error, and
     how many stages were run."""
     graphs, inputs = subject.graphs, subject.captured.example_inputs
     distinct = [i for i, g in enumerate(graphs) if i == 0 or g is not graphs[i - 1]]
+    most = 1 + (len(distinct) - 1).bit_length()
     errors: dict[int, float] = {}
 
     def right(position: int) -> bool:
         wanted = run_graph(subject.judge(position), inputs)
         errors[position] = difference(run(graphs[position]), wanted).relative
+        watch("build", f"bisecting: {_named(subject, position)}", len(errors), most)
         return errors[position] <= tolerance
 
     if right(distinct[-1]):
@@ -116,9 +115,7 @@ def _search(
     return distinct[high], errors[distinct[high]], len(errors)
 
 
-def _in_graph(
-    subject: Subject, position: int | None, error: float, tolerance: float
-) -> Culprit:
+def _in_graph(subject: Subject, position: int | None, error: float, tolerance: float) -> Culprit:
     """Node by node, the stage against the right one before it."""
     assert position, "the captured graph is what it is compared with"
     inputs = subject.captured.example_inputs
@@ -146,9 +143,7 @@ def _in_kernel(
     return _culprit("kernel", subject, position, error, node, worst, [])
 
 
-def _first(
-    graph: GraphModule, errors: dict[str, float], tolerance: float
-) -> tuple[Node, float]:
+def _first(graph: GraphModule, errors: dict[str, float], tolerance: float) -> tuple[Node, float]:
     """The node that the error comes from: the first past `tolerance` (else the worst), or
     what that reads if it is already past rounding there."""
     nodes = [node for node in graph.graph.nodes if node.name in errors]
@@ -182,7 +177,7 @@ def _culprit(
 ) -> Culprit:
     return Culprit(
         where=where,
-        stage=subject.pipeline[position - 1].name if position else "captured",
+        stage=_named(subject, position),
         error=error,
         node=node.name,
         op=str(node.target),
@@ -192,3 +187,5 @@ def _culprit(
     )
 
 
+def _named(subject: Subject, position: int) -> str:
+    return subject.pipeline[position - 1].name if position else "captured"

@@ -1,7 +1,7 @@
 """Where numbers part: the model as captured beside what the passes and kernels made of it."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -86,9 +86,10 @@ class Divergence(BaseModel):
     @property
     def parted(self) -> bool:
         """Whether a stage or a node is past the tolerance."""
-        rows = [(row.graph, row.compiled) for row in self.stages]
-        rows += [(row.graph, row.compiled or row.kernel) for row in self.nodes]
-        return any(not d.relative <= self.tolerance for pair in rows for d in pair if d)
+        found = [deviation for row in self.stages for deviation in (row.graph, row.compiled)]
+        for row in self.nodes:
+            found += [row.graph, row.compiled or row.kernel]
+        return any(not d.relative <= self.tolerance for d in found if d)
 
 
 def diverge(
@@ -175,9 +176,9 @@ def _node_rows(
 def _node_row(
     node: Node, value: Tensor, counterpart: Counterpart | None, compiled: Tensor | None
 ) -> NodeRow:
-    against: Callable[[Tensor | None], Deviation | None] = lambda y: (  # noqa: E731
-        deviation([y], [counterpart.value]) if counterpart and y is not None else None
-    )
+    def against(y: Tensor | None) -> Deviation | None:
+        return deviation([y], [counterpart.value]) if counterpart and y is not None else None
+
     return NodeRow(
         name=node.name,
         op=str(node.target),

@@ -1,6 +1,5 @@
 """What every node of a graph computes when it is compiled: on a device, through our kernels."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
