@@ -100,8 +100,8 @@ def test_a_fused_network() -> None:
         (("net.0", "net.1.fc"), ("patch embed", "linear/conv")),
         # Names that only begin alike.
         (("stem", "stem2"), ("patch embed", "linear/conv")),
-        # What is fused across the border belongs to the network.
-        (("stem body.0", "body.1"), ("linear/conv", "linear/conv")),
+        # A kernel belongs where it begins, such as a stem with the norm beside it.
+        (("stem norm (model)", "body.0 stem"), ("patch embed", "linear/conv")),
         # One module, or none: nothing tells the embedding from the rest.
         (("fc", "fc"), ("linear/conv", "linear/conv")),
         (("(model)", "fc"), ("linear/conv", "linear/conv")),
