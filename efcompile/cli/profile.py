@@ -91,7 +91,7 @@ def _bundle(
     from efcompile.bundle.load import load_bundle
     from efcompile.cli.profile_table import profile_table
     from efcompile.report.files import write_text
-    from efcompile.report.profile import ROUNDS, profile_bundle, profile_provenance
+    from efcompile.report.profile import ROUNDS, disturbance, profile_bundle, profile_provenance
     from efcompile.report.stages import check_runs
     from efcompile.report.trace import trace
 
@@ -103,6 +103,8 @@ def _bundle(
     if trace_file:
         write_text(json_text.dumps(trace(found, provenance, model)) + "\n", trace_file)
     out.print(profile_table(found, provenance, model, by, depth))
+    if warning := disturbance(found):
+        say(f"warning: {warning}")
     return {
         "format": 1,
         "command": command,
@@ -126,6 +128,7 @@ def _survey(
     from efcompile.devices.local import Local
     from efcompile.passes.pipeline import build_pipeline
     from efcompile.report.machine import measure
+    from efcompile.report.profile import disturbance
     from efcompile.report.published import PUBLISHED
     from efcompile.report.stages import check_runs
     from efcompile.report.subject import subject_of
@@ -158,4 +161,8 @@ def _survey(
     out.print(survey_table(rows))
     for note in survey_notes(rows):
         out.print(note, markup=False)
+    for row in rows:
+        for found in (row.before, row.after):
+            if warning := disturbance(found):
+                say(f"warning: {row.model} {found.stage}: {warning}")
     return survey_json(rows, command)

@@ -37,6 +37,8 @@ from efcompile.report.roofline import Needs, bound
 ROUNDS = 60
 """Rounds of a timed profile, if nobody says."""
 _WARMUP = 3
+_MAY_DIFFER = 0.05
+"""How far the calls' sum may be from the whole model's time, as a share of it."""
 
 Samples = NDArray[np.int64]
 
@@ -79,6 +81,18 @@ def profile_provenance(bundle: Bundle, device: Device, threads: int) -> Provenan
         kind="emulated" if emulated else "measured",
         versions=versions | {"qemu": emulator_version()} if emulated else versions,
         date=date.today().isoformat(),
+    )
+
+
+def disturbance(profile: Profile) -> str | None:
+    """What to tell people of a profile whose calls do not add up to the whole, as the machine
+    was too busy with other things; None of one that can be relied on."""
+    share = sum(row.cost.value for row in profile.kernels) / (profile.whole.value or 1.0)
+    if abs(share - 1) <= _MAY_DIFFER:
+        return None
+    return (
+        f"the calls add up to {share:.0%} of the whole model: the machine was busy with other "
+        "things, or the model is so small that reading the clock counts; try more --rounds"
     )
 
 

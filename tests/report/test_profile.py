@@ -14,10 +14,18 @@ from efcompile.devices.qemu import Qemu
 from efcompile.errors import DeviceError, InputError
 from efcompile.report.document import Profile
 from efcompile.report.machine import Level, Machine
-from efcompile.report.profile import calm_rounds, clock_calls, inputs_of, profile_bundle
+from efcompile.report.profile import (
+    calm_rounds,
+    clock_calls,
+    disturbance,
+    inputs_of,
+    profile_bundle,
+)
 from efcompile.targets.resolve import resolve
 from tests.bundle.programs import sample, tiny_program
 from tests.devices.arm64 import needs_arm64
+from tests.report.profiles import figure
+from tests.report.profiles import profile as small_profile
 
 MACHINE = Machine(1, 8, 200.0, 50.0, 40.0, 20.0, (Level("memory", 1 << 62, 10.0, 20.0),))
 
@@ -54,8 +62,8 @@ def test_every_kernel_names_modules_of_the_users_model(profile: Profile) -> None
 def test_figures_say_where_they_come_from(profile: Profile, network: Bundle) -> None:
     assert profile.stage == "last"
     assert set(profile.peaks) == {"fma", "copy"}
-    for figure in (profile.whole, *profile.peaks.values(), profile.kernels[0].cost):
-        assert figure.provenance == "here"
+    for found in (profile.whole, *profile.peaks.values(), profile.kernels[0].cost):
+        assert found.provenance == "here"
     assert profile.whole.unit == "ns"
     assert 120 <= profile.whole.samples < 240
     assert profile.arena_bytes == network.manifest.sizes.arena
@@ -86,6 +94,14 @@ def test_the_disturbed_rounds_are_left_out() -> None:
     whole = np.array([10, 11, 12, 99], np.int64)
     calls = np.array([[4, 5], [5, 5], [70, 5], [5, 5]], np.int64)
     assert list(calm_rounds(whole, calls)) == [True, True, False, False]
+
+
+def test_a_profile_that_does_not_add_up_is_told() -> None:
+    good = small_profile()
+    assert disturbance(good) is None
+    for whole, share in ((94.0, "106%"), (110.0, "91%")):
+        told = disturbance(good.model_copy(update={"whole": figure(whole)}))
+        assert told is not None and f"add up to {share} of the whole" in told
 
 
 def test_every_round_has_both_runs(tmp_path: Path) -> None:
