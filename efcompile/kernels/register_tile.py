@@ -53,7 +53,7 @@ def pack_panels(weight: Array, panel: int) -> Array:
     return np.ascontiguousarray(np.concatenate(parts), dtype=np.float32)
 
 
-SHORT = 64
+SHORT = 24
 """Elements of k below which a tile's end weighs as much as its sums."""
 
 
