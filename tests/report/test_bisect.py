@@ -72,8 +72,8 @@ def test_a_wrong_kernel_is_told_from_a_wrong_graph(
         program = lower(graph_module, *more)
         if any(call.op == "affine" for call in program.calls):
             return program
-        kernel = next(call for call in program.calls if "body.1.mix" in call.sources)
-        name = next(a for a in kernel.args if a in program.constants)
+        calls = [call for call in program.calls if "body.1.mix" in call.sources]
+        name = next(a for call in calls for a in call.args if a in program.constants)
         changed = {**program.constants, name: program.constants[name] * 1.1}
         return replace(program, constants=changed)
 
