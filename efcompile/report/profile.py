@@ -37,6 +37,7 @@ from efcompile.report.roofline import Needs, bound
 ROUNDS = 60
 """Rounds of a timed profile, if nobody says."""
 _WARMUP = 3
+_LEAST_CALM = 5
 _MAY_DIFFER = 0.05
 """How far the calls' sum may be from the whole model's time, as a share of it."""
 
@@ -117,11 +118,12 @@ def clock_calls(bundle: Bundle, threads: int, rounds: int) -> tuple[Samples, Sam
     return np.array(whole, np.int64), np.stack(calls)
 
 
-def calm_rounds(whole: Samples, calls: Samples) -> NDArray[np.bool_]:
-    """Which rounds are of the half whose two runs together took least."""
-    spent = whole + calls.sum(axis=1)
-    calm: NDArray[np.bool_] = spent <= np.median(spent)
-    return calm
+def calm_rounds(whole: Samples, calls: Samples) -> NDArray[np.intp]:
+    """The rounds whose two runs together took least: a tenth of all, but five at least, where
+    that is no more than half."""
+    rounds = len(whole)
+    count = min(-(-rounds // 2), max(_LEAST_CALM, -(-rounds // 10)))
+    return np.argsort(whole + calls.sum(axis=1), kind="stable")[:count]
 
 
 def _timed(

@@ -65,7 +65,7 @@ def test_figures_say_where_they_come_from(profile: Profile, network: Bundle) -> 
     for found in (profile.whole, *profile.peaks.values(), profile.kernels[0].cost):
         assert found.provenance == "here"
     assert profile.whole.unit == "ns"
-    assert 120 <= profile.whole.samples < 240
+    assert profile.whole.samples == 24
     assert profile.arena_bytes == network.manifest.sizes.arena
     assert len(profile.tensors) == len(network.manifest.plan)
 
@@ -93,7 +93,13 @@ def test_rates_may_be_given(tmp_path: Path) -> None:
 def test_the_disturbed_rounds_are_left_out() -> None:
     whole = np.array([10, 11, 12, 99], np.int64)
     calls = np.array([[4, 5], [5, 5], [70, 5], [5, 5]], np.int64)
-    assert list(calm_rounds(whole, calls)) == [True, True, False, False]
+    assert list(calm_rounds(whole, calls)) == [0, 1]
+
+
+@pytest.mark.parametrize(("rounds", "kept"), [(4, 2), (9, 5), (20, 5), (60, 6), (240, 24)])
+def test_a_tenth_is_kept(rounds: int, kept: int) -> None:
+    whole = np.arange(rounds, dtype=np.int64)
+    assert len(calm_rounds(whole, whole[:, None])) == kept
 
 
 def test_a_profile_that_does_not_add_up_is_told() -> None:
