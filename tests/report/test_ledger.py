@@ -80,14 +80,14 @@ def test_a_pass_of_no_consequence_has_an_interval_around_zero(measured: Report) 
     # 95 % intervals miss one time in twenty; twice as wide, practically never.
     width = found.high - found.low
     assert found.low - width <= 0 <= found.high + width
-    assert abs(found.value) < 0.1 * row.cost.total.value
+    assert abs(found.value) < 0.5 * _difference(_row(measured, "wasteful")).value
 
 
-def test_a_pass_that_helps_does(measured: Report) -> None:
-    row = _row(measured, "cancel-reshapes")
-    assert _difference(row).high < 0
-    assert row.leave_one_out is not None and row.leave_one_out.high < 0
-    assert row.kernels < _row(measured, "legalise").kernels
+def test_a_pass_that_takes_work_away_shows_it(measured: Report) -> None:
+    # How much time that brings depends on the machine; a slow pass above is slow on any.
+    row, before = _row(measured, "cancel-reshapes"), _row(measured, "legalise")
+    assert not row.same_program and row.leave_one_out is not None
+    assert row.kernels < before.kernels and row.moved_bytes < before.moved_bytes
 
 
 def test_rows_say_what_a_pass_did_to_numbers_and_sizes(measured: Report) -> None:
