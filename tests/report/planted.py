@@ -50,3 +50,8 @@ def unverified(*passes: Pass | str) -> Subject:
     pipeline = build_pipeline(passes or None)
     stages = run_pipeline(captured.graph_module, captured.example_inputs, pipeline, verify=False)
     return Subject("blocks", captured, pipeline, tuple(stages))
+
+
+def blocks() -> Blocks:
+    """`Blocks` with random weights, for the command line."""
+    return randomize(Blocks().eval())
