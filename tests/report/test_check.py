@@ -11,7 +11,7 @@ from efcompile.errors import DeviceError
 from efcompile.passes.pipeline import build_pipeline
 from efcompile.report import check
 from efcompile.report.check import check_report, compare, pipeline_of
-from efcompile.report.contest import Contest
+from efcompile.report.contest import Contest, hold_contest
 from efcompile.report.document import Figure, Report
 from efcompile.report.ledger import measure_ledger
 from efcompile.targets.resolve import resolve
@@ -64,11 +64,10 @@ def test_a_slowdown_fails_and_only_after_it_stayed(saved: Report) -> None:
 
 
 def test_a_disturbance_that_passes_is_none(saved: Report, monkeypatch: pytest.MonkeyPatch) -> None:
-    held = check.hold_contest
     runs: list[int] = []
 
     def disturbed(*args: object) -> Contest:
-        contest = held(*args)  # type: ignore[arg-type]
+        contest = hold_contest(*args)  # type: ignore[arg-type]
         runs.append(1)
         if len(runs) > 1:
             return contest

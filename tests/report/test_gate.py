@@ -19,6 +19,7 @@ from efcompile.passes.pipeline import build_pipeline
 from efcompile.report import gate
 from efcompile.report.document import Row
 from efcompile.report.gate import Criterion, Gate, Gated, criteria
+from efcompile.report.ledger import measure_ledger
 from efcompile.targets.resolve import resolve
 from tests.report.blocks import CHANNELS, SIDE, Blocks, Rough, Swapped, Wasteful, Wrong
 from tests.report.planted import Spoilt
@@ -104,10 +105,8 @@ def test_a_pass_whose_program_is_wrong_is_left_out(monkeypatch: pytest.MonkeyPat
 
 def test_one_unlucky_measurement_leaves_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
     # Every pass looks slow in the ledger; the confirmation does not find it.
-    measured = gate.measure_ledger
-
     def unlucky(*args: Any, **options: Any) -> Any:
-        report = measured(*args, **options)
+        report = measure_ledger(*args, **options)
         rows = []
         for row in report.ledger.rows:
             if row.leave_one_out is not None:

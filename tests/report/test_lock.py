@@ -55,7 +55,13 @@ def test_what_is_written_is_found_again(tmp_path: Path) -> None:
 
 def test_a_file_holds_many_and_the_last_of_each(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    for changes in ({}, {"model": "s0"}, {"target": "arm64", "device": "qemu"}, {"left_out": []}):
+    entries: list[dict[str, Any]] = [
+        {},
+        {"model": "s0"},
+        {"target": "arm64", "device": "qemu"},
+        {"left_out": []},
+    ]
+    for changes in entries:
         write_lock(_decision(**changes), path)
     assert len(read_lock(path)) == 3
     assert find_decision(path, "l1", SHAPES, HOST).left_out == []
