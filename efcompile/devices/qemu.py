@@ -14,7 +14,6 @@ from efcompile.devices.device import Array
 from efcompile.devices.emulator import (
     InstructionCounts,
     count_at_marks,
-    count_instructions,
     cpu_model,
     emulate,
     emulator_version,
@@ -71,8 +70,9 @@ class Qemu:
         """Instructions of one inference: ``instructions``, and of these ``fmla``, ``simd``,
         ``load``, ``store``, ``branch``, ``other`` (see `InstructionCounts`).
 
-        Two inferences minus one, so starting the program costs nothing; the numbers repeat
-        exactly.  Raises `DeviceError` for several threads, whose waiting would be counted.
+        Counted from the first kernel's first instruction to where it comes there again in a second
+        inference, so starting the program costs nothing; the numbers repeat exactly.  Raises
+        `DeviceError` for several threads, whose waiting would be counted.
         """
         if threads != 1:
             raise DeviceError(
@@ -80,17 +80,10 @@ class Qemu:
                 "for each other execute a varying number. Measure with threads=1."
             )
         manifest = self._accept(bundle)
-        with tempfile.TemporaryDirectory() as scratch:
-            more = _given(manifest, inputs, scratch)
-            once, twice = (
-                count_instructions(
-                    [*_command(bundle, iterations=n, threads=1), *more],
-                    cpu=cpu_model(manifest.cpu_features),
-                    timeout=self.timeout,
-                )
-                for n in (1, 2)
-            )
-        return self._measurements(manifest, twice - once)
+        first, *others = self._marks(bundle)
+        found = self._count_twice(bundle, [first], inputs)
+        (_, begin), (_, end) = found[0], found[1 + others.count(first)]
+        return self._measurements(manifest, end - begin)
 
     def profile(
         self, bundle: Bundle, inputs: Sequence[Array] | None = None
@@ -101,24 +94,41 @@ class Qemu:
         driver's few dozen between them included, and the last call's to the beginning of a
         second inference: all together are exactly what `measure` counts.  Raises as it does.
         """
-        manifest = self._accept(bundle)
-        cpu, program = cpu_model(manifest.cpu_features), bundle.file("bench")
-        listed = emulate([program, "--calls"], cpu=cpu, timeout=self.timeout)
-        marks = [int(line, 16) for line in listed.split()]
-        with tempfile.TemporaryDirectory() as scratch:
-            found = count_at_marks(
-                [*_command(bundle, iterations=2, threads=1), *_given(manifest, inputs, scratch)],
-                marks,
-                cpu=cpu,
-                timeout=self.timeout,
-            )
-        if [address for address, _ in found] != marks * 2 or len(marks) != len(manifest.calls):
+        self._accept(bundle)
+        marks = self._marks(bundle)
+        found = self._count_twice(bundle, marks, inputs)
+        if [address for address, _ in found] != marks * 2:
             raise DeviceError(
-                f"{program} did not make the {len(manifest.calls)} calls of its manifest one after "
-                "the other: compile the model again"
+                f"{bundle.path}: the program did not make the {len(marks)} calls of its manifest "
+                "one after the other: compile the model again"
             )
         counts = [count for _, count in found]
         return tuple(counts[i + 1] - counts[i] for i in range(len(marks)))
+
+    def _marks(self, bundle: Bundle) -> list[int]:
+        """Every call's address in the program, in the network's order."""
+        cpu, program = cpu_model(bundle.manifest.cpu_features), bundle.file("bench")
+        listed = emulate([program, "--calls"], cpu=cpu, timeout=self.timeout)
+        marks = [int(line, 16) for line in listed.split()]
+        if len(marks) != len(bundle.manifest.calls):
+            raise DeviceError(
+                f"{program} has {len(marks)} calls and its manifest {len(bundle.manifest.calls)}: "
+                "compile the model again"
+            )
+        return marks
+
+    def _count_twice(
+        self, bundle: Bundle, marks: list[int], inputs: Sequence[Array] | None
+    ) -> list[tuple[int, InstructionCounts]]:
+        """Two inferences, with the instructions executed until each arrival at `marks`."""
+        with tempfile.TemporaryDirectory() as scratch:
+            given = _given(bundle.manifest, inputs, scratch)
+            return count_at_marks(
+                [*_command(bundle, iterations=2, threads=1), *given],
+                marks,
+                cpu=cpu_model(bundle.manifest.cpu_features),
+                timeout=self.timeout,
+            )
 
     def _accept(self, bundle: Bundle) -> Manifest:
         find_emulator()
