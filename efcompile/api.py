@@ -12,6 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from efcompile.bundle import sample
 from efcompile.bundle.library import Library
 from efcompile.bundle.load import Bundle, load_bundle
@@ -234,9 +235,9 @@ def optimize(
 
 
 def _named(name: str) -> nn.Module:
-    from efcompile.models.zoo import resolve_model
-
     import torch
+
+    from efcompile.models.zoo import resolve_model
 
     with torch.random.fork_rng(devices=()):
         torch.default_generator.manual_seed(0)
