@@ -31,7 +31,8 @@ mutex_destroy mutex_init mutex_lock mutex_unlock
 """
 # bzero and sysctlbyname are Apple's: LLVM clears memory with the former there.
 _LIBC = """
-bzero calloc clock_gettime free getauxval memcmp memcpy memmove memset sysctlbyname
+bzero calloc clock_gettime free getauxval memcmp memcpy memmove memset
+sched_getaffinity sched_getcpu sched_setaffinity sysctlbyname
 """
 
 LIBC = frozenset(_LIBC.split())

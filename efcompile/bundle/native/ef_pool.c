@@ -5,9 +5,15 @@
    caller never waits for a worker that has not claimed anything, however late it wakes.
    Workers spin briefly between jobs (the next one is usually microseconds away) and then
    sleep on a condition variable. */
+#ifdef __linux__
+#define _GNU_SOURCE /* sched_getcpu and the masks */
+#endif
 #include "ef_pool.h"
 
 #include <pthread.h>
+#ifdef __linux__
+#include <sched.h>
+#endif
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -36,6 +42,7 @@ struct ef_pool {
   _Atomic int32_t done;
   atomic_int sleepers;
   atomic_bool caller_sleeps;
+  atomic_int caller_cpu;
   pthread_mutex_t mutex;
   pthread_cond_t job_posted;
   pthread_cond_t job_done;
@@ -48,6 +55,29 @@ static void pause_cpu(void) {
 #elif defined(__aarch64__)
   __asm__ volatile("yield");
 #endif
+}
+
+#ifdef __linux__
+static int this_cpu(void) { return sched_getcpu(); }
+
+/* Moves the calling thread off `cpu`, if it may run elsewhere, and lets it roam again. */
+static void leave(int cpu) {
+  cpu_set_t all, others;
+  if (sched_getaffinity(0, sizeof all, &all) != 0) return;
+  others = all;
+  CPU_CLR(cpu, &others);
+  if (sched_setaffinity(0, sizeof others, &others) == 0) sched_setaffinity(0, sizeof all, &all);
+}
+#else
+static int this_cpu(void) { return -1; }
+static void leave(int cpu) { (void)cpu; }
+#endif
+
+/* On a busy machine a worker wakes where it slept, which may be where the caller now runs: each
+   would spin while the other has work. */
+static void keep_off_callers_core(ef_pool *pool) {
+  int cpu = this_cpu();
+  if (cpu >= 0 && cpu == atomic_load(&pool->caller_cpu)) leave(cpu);
 }
 
 static uint32_t job_of(uint64_t ticket) { return (uint32_t)(ticket >> 32); }
@@ -95,6 +125,7 @@ static void *work(void *argument) {
   ef_pool *pool = self->pool;
   uint32_t seen = 0;
   while (!atomic_load(&pool->stop)) {
+    keep_off_callers_core(pool);
     for (int turn = 0; turn < SPINS && idle(pool, seen); ++turn) pause_cpu();
     if (idle(pool, seen)) {
       pthread_mutex_lock(&pool->mutex);
@@ -102,6 +133,7 @@ static void *work(void *argument) {
       while (idle(pool, seen)) pthread_cond_wait(&pool->job_posted, &pool->mutex);
       atomic_fetch_sub(&pool->sleepers, 1);
       pthread_mutex_unlock(&pool->mutex);
+      keep_off_callers_core(pool);
     }
     seen = participate(pool, self->number);
   }
@@ -138,6 +170,7 @@ void ef_pool_run(ef_pool *pool, ef_body body, void *context, int32_t tasks, bool
   atomic_store(&pool->chunk, together ? rounded_up(tasks, pool->threads) : 0);
   atomic_store(&pool->done, 0);
   atomic_store(&pool->ticket, job + ((uint64_t)1 << 32)); /* opens it, at task 0 */
+  atomic_store(&pool->caller_cpu, this_cpu());
   wake_workers(pool);
   participate(pool, 0);
   await_done(pool, tasks);
@@ -174,6 +207,7 @@ ef_pool *ef_pool_create(int threads) {
   pool->abi = EF_ABI;
   pool->threads = threads;
   atomic_store(&pool->ticket, CLOSED);
+  atomic_store(&pool->caller_cpu, -1);
   pthread_mutex_init(&pool->mutex, NULL);
   pthread_cond_init(&pool->job_posted, NULL);
   pthread_cond_init(&pool->job_done, NULL);
