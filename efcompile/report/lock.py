@@ -44,11 +44,14 @@ class LeftOut(_Strict):
 
 
 class Decision(_Strict):
-    """What the gate decided.  `model`, `inputs` (shapes), `target`, `cpu`, `device` and `versions`
-    are what it is about; the rest says how it came about."""
+    """What the gate decided.
+
+    It is about `model` with `inputs` (shapes as ``1x3x224x224``), for `target` and `cpu`, on
+    `device`, by `versions`; the rest says how it came about.
+    """
 
     model: str
-    inputs: list[list[int]]
+    inputs: list[str]
     target: str
     cpu: str
     device: str
@@ -82,7 +85,7 @@ def decision_of(
     where = report.provenances[report.ledger.whole.provenance]
     return Decision(
         model=report.model,
-        inputs=[list(shape) for shape in report.input_shapes],
+        inputs=[_shape(shape) for shape in report.input_shapes],
         target=target.name,
         cpu=target.cpu,
         device=where.device,
@@ -148,7 +151,7 @@ def find_decision(
     decisions = read_lock(path)
     asked: dict[str, Any] = {
         "model": model,
-        "inputs": [list(shape) for shape in inputs],
+        "inputs": [_shape(shape) for shape in inputs],
         "target": target.name,
         "cpu": target.cpu,
         "versions": compiler_versions(),
@@ -176,8 +179,12 @@ def _text(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {version}" for name, version in sorted(value.items()))
     if isinstance(value, list):
-        return ", ".join("x".join(str(d) for d in shape) for shape in value)
+        return ", ".join(value)
     return str(value)
+
+
+def _shape(dims: Sequence[int]) -> str:
+    return "x".join(str(d) for d in dims)
 
 
 def obey(decision: Decision, pipeline: Sequence[Pass], path: Path) -> tuple[Pass, ...]:

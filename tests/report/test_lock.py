@@ -30,7 +30,7 @@ SLOW = LeftOut(name="fuse-mlp", reason='1.2 ms with it ("really")')
 def _decision(**changes: Any) -> Decision:
     fields: dict[str, Any] = {
         "model": "l1",
-        "inputs": [[1, 3, 224, 224]],
+        "inputs": ["1x3x224x224"],
         "target": "host",
         "cpu": HOST.cpu,
         "device": "local",
@@ -142,5 +142,5 @@ def test_a_decision_is_about_what_its_report_is_about() -> None:
     made = decision_of(report, HOST, ["latency"], [SLOW])
     where = report.provenances[report.ledger.whole.provenance]
     assert (made.model, made.device, made.threads) == (report.model, where.device, where.threads)
-    assert made.inputs == [list(shape) for shape in report.input_shapes]
+    assert made.inputs == ["x".join(map(str, shape)) for shape in report.input_shapes]
     assert (made.target, made.cpu, made.names) == ("host", HOST.cpu, ("fuse-mlp",))
