@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from efcompile.cli import options
 from efcompile.cli.console import out, say
@@ -13,6 +14,9 @@ from efcompile.cli.console import out, say
 if TYPE_CHECKING:
     from efcompile.devices.device import Device
     from efcompile.targets.target import Target
+
+WIDTH = 150
+"""Columns of output that is no terminal's."""
 
 
 def diff(
@@ -93,7 +97,9 @@ def diff(
             rig = Rig(captured.example_inputs, described, chosen, threads, folder)
         found = find(subject, rig, tolerance, watch) if bisect else None
         made = diverge(subject, described.name, rig, tolerance, watch, found)
-    out.print(divergence_tables(made))
+    # In a file or a pipe a table may be as wide as it is.
+    wide = out if out.is_terminal else Console(width=WIDTH, highlight=False)
+    wide.print(divergence_tables(made))
     for line in culprits(made):
         out.print(line, markup=False)
     if json:

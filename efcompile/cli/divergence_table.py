@@ -11,7 +11,7 @@ from efcompile.report.bisect import Culprit
 from efcompile.report.divergence import Deviation, Divergence, NodeRow
 
 _PAST = "red"
-_PATH = 40
+_PATH = 30
 """Longest module path that is printed whole: its end says more than its beginning."""
 
 
@@ -50,7 +50,11 @@ def _culprit(side: str, culprit: Culprit | None, runs: int, found: Divergence) -
 def _table(*columns: str, left: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for position, column in enumerate(columns):
-        table.add_column(column, justify="left" if position < left else "right", no_wrap=True)
+        if position < left:
+            # Names give way on a narrow terminal; figures do not.
+            table.add_column(column, overflow="ellipsis", min_width=8)
+        else:
+            table.add_column(column, justify="right", no_wrap=True)
     return table
 
 
@@ -103,7 +107,7 @@ def _past(found: Divergence, *deviations: Deviation | None) -> bool:
 def _long(found: Deviation | None) -> tuple[str, str, str, str]:
     if found is None:
         return "", "", "", ""
-    cosine = "" if found.cosine is None else f"{found.cosine:.6f}"
+    cosine = "" if found.cosine is None else f"{found.cosine:.5f}"
     return f"{found.max_abs:.1e}", f"{found.relative:.1e}", _snr(found), cosine
 
 
