@@ -232,7 +232,7 @@ class Factory:
     ) -> Report:
         rows = self.rows(alone=alone, gated=gated)
         first, last = rows[0].cost.total.value, rows[-1].cost.total.value
-        made = ()
+        made: tuple[Profile, ...] = ()
         if profiles:
             made = (
                 self.profile(rows[0].name, rows[0].kernels, first),

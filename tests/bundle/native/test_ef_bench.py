@@ -112,7 +112,7 @@ def test_help_goes_to_stdout(host_bundle: Bundle) -> None:
 
 
 def test_it_tells_the_code_of_every_call(host_bundle: Bundle) -> None:
-    command = [host_bundle.file("bench"), "--calls"]
+    command = [str(host_bundle.file("bench")), "--calls"]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     first, mirror, again = (int(line, 16) for line in lines)
     assert first == again != mirror
