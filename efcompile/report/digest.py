@@ -16,6 +16,9 @@ def trend(difference: Figure) -> Trend:
     return "better" if difference.value < 0 else "worse"
 
 
+ALL_PASSES = "all passes"
+"""What the last stage is called where it stands for the whole pipeline."""
+
 ARROWS: dict[Trend, str] = {"better": "▼", "worse": "▲", "even": "="}
 """Signs that say the trend without a colour."""
 
@@ -96,6 +99,12 @@ def main_provenance(report: Report) -> Provenance:
 def final_profile(report: Report) -> Profile | None:
     """The profile of the last stage, if it was made."""
     return report.profiles[-1] if report.profiles else None
+
+
+def stage_name(report: Report, stage: str) -> str:
+    """A stage's name for people: that of its pass, or `ALL_PASSES` for the last of several."""
+    rows = report.ledger.rows
+    return ALL_PASSES if len(rows) > 1 and stage == rows[-1].name else stage
 
 
 def refusals(row: Row) -> list[tuple[str, list[RefusalEntry]]]:

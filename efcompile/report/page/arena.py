@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from efcompile.report.digest import stage_name
 from efcompile.report.document import Profile, Report, Tensor
 from efcompile.report.page.breakdown import SURVEY_CLASSES, colour_of
 from efcompile.report.units import human
@@ -50,7 +51,7 @@ def plans(report: Report) -> tuple[Plan, ...]:
     """One for each profile that has tensors."""
     found = [profile for profile in report.profiles if profile.tensors]
     highest = max((_top(profile) for profile in found), default=1)
-    return tuple(_plan(profile, highest) for profile in found)
+    return tuple(_plan(stage_name(report, profile.stage), profile, highest) for profile in found)
 
 
 def largest(report: Report) -> tuple[Large, ...]:
@@ -64,14 +65,14 @@ def largest(report: Report) -> tuple[Large, ...]:
     )
 
 
-def _plan(profile: Profile, highest: int) -> Plan:
+def _plan(stage: str, profile: Profile, highest: int) -> Plan:
     calls = 1 + max(
         len(profile.kernels) - 1,
         max(tensor.last for tensor in profile.tensors),
     )
     colours = {kernel.index: colour_of(kernel) for kernel in profile.kernels}
     return Plan(
-        stage=profile.stage,
+        stage=stage,
         calls=calls,
         arena=human(profile.arena_bytes, "bytes"),
         tensors=len(profile.tensors),

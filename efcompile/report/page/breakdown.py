@@ -1,9 +1,10 @@
 """Stacked bars: what the first and the last stage spend, by class."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
+from efcompile.report.digest import stage_name
 from efcompile.report.document import KernelRow, Profile, Report, SurveyClass
 from efcompile.report.page.axis import Axis
 from efcompile.report.units import Scale, percent, scale_for
@@ -60,7 +61,7 @@ class Breakdown:
 
 def by_survey_class(report: Report) -> Breakdown | None:
     """The profiles' kernels by the survey's classes; None without profiles."""
-    stages = [(profile.stage, _sums(profile)) for profile in report.profiles]
+    stages = [(stage_name(report, profile.stage), _sums(profile)) for profile in report.profiles]
     if not any(sums for _, sums in stages):
         return None
     unit = report.profiles[0].whole.unit
@@ -74,7 +75,10 @@ def by_instruction_class(report: Report) -> Breakdown | None:
         return None
     ends = (rows[0],) if len(rows) == 1 else (rows[0], rows[-1])
     stages = [
-        (row.name, {name: figure.value for name, figure in row.cost.classes.items()})
+        (
+            stage_name(report, row.name),
+            {name: figure.value for name, figure in row.cost.classes.items()},
+        )
         for row in ends
     ]
     return _breakdown(stages, list(rows[0].cost.classes), rows[0].cost.total.unit)
@@ -97,6 +101,8 @@ def _breakdown(
 ) -> Breakdown:
     longest = max(sum(sums.values()) for _, sums in stages)
     axis, scale = Axis(0.0, longest, unit), scale_for(unit, longest)
+    if scale.factor > 1:
+        scale = replace(scale, digits=scale.digits + 1)  # parts have fewer digits than the whole
     seen = [name for name in classes if any(sums.get(name) for _, sums in stages)]
     return Breakdown(
         bars=tuple(_bar(stage, sums, classes, axis, scale) for stage, sums in stages),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from efcompile.report.digest import ARROWS, Trend, is_idle, ledger_scale, trend
+from efcompile.report.digest import ALL_PASSES, ARROWS, Trend, is_idle, ledger_scale, trend
 from efcompile.report.document import Figure, Report, Row
 from efcompile.report.page.axis import Axis, axis_of
 from efcompile.report.units import Scale, exact, interval, is_exact
@@ -55,12 +55,12 @@ def waterfall(report: Report) -> Waterfall | None:
                 for before, row in pairwise(rows)
                 if row.difference and not is_idle(row)
             ),
-            _total("all passes", rows[-1], axis, scale, report),
+            _total(ALL_PASSES, rows[-1], axis, scale, report),
         ),
         ticks=tuple(axis.ticks()),
         idle=tuple(row.name for row in rows if is_idle(row)),
         cut=axis.low > 0,
-        floor=scale.text(axis.low),
+        floor=next((text for place, text in axis.ticks() if not place), "more than zero"),
     )
 
 
