@@ -45,7 +45,7 @@ class Browser:
 
     def run(self, script: str) -> Any:
         """The value that `script` returns."""
-        return self._driver.execute_script(script)  # type: ignore[no-untyped-call]
+        return self._driver.execute_script(script)
 
     def complaints(self) -> list[str]:
         """Errors and warnings in the console since last asked."""

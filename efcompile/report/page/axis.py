@@ -1,19 +1,18 @@
 """From values to places in a drawing, in percent of its width or height."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from efcompile.report.units import Scale, scale_for
+from efcompile.report.units import Scale
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Values from `low` to `high`, in a unit of `Figure`."""
+    """Values from `low` to `high`."""
 
     low: float
     high: float
-    unit: str
 
     def at(self, value: float) -> float:
         """Percent of the way from `low` to `high`, never outside."""
@@ -26,27 +25,26 @@ class Axis:
         begin, end = sorted((self.at(one), self.at(other)))
         return begin, round(end - begin, 3)
 
-    def ticks(self, most: int = 5) -> Iterator[tuple[float, str]]:
-        """At most `most` round values: place in percent, and text with the unit."""
+    def ticks(self, scale: Scale, most: int = 5) -> Iterator[tuple[float, str]]:
+        """At most `most` and one round values: place in percent, and text in the unit of `scale`."""
         span = self.high - self.low
         if span <= 0:
             return
         step = _round_step(span / most)
-        scale = scale_for(self.unit, self.high)
-        scale = Scale(scale.factor, scale.name, _decimals(step / scale.factor))
+        scale = replace(scale, digits=_decimals(step / scale.factor))
         for index in range(math.ceil(self.low / step), math.floor(self.high / step) + 1):
             yield self.at(index * step), scale.text(index * step)
 
 
-def axis_of(values: list[float], unit: str) -> Axis:
+def axis_of(values: Sequence[float]) -> Axis:
     """An axis for totals that differ: from zero, unless what they have in common would take
     most of it; then from a round value below them all."""
     least, most = min(values, default=0.0), max(values, default=0.0)
     if least <= 0 or most - least > 0.6 * most:
-        return Axis(min(least, 0.0), _beyond(most), unit)
+        return Axis(min(least, 0.0), _beyond(most))
     span = max(most - least, most * 0.01)
     step = _round_step(span / 4)
-    return Axis(max(0.0, math.floor((least - span * 0.15) / step) * step), _beyond(most), unit)
+    return Axis(max(0.0, math.floor((least - span * 0.15) / step) * step), _beyond(most))
 
 
 def _beyond(most: float) -> float:

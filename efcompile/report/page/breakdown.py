@@ -100,7 +100,7 @@ def _breakdown(
     stages: Sequence[tuple[str, Mapping[str, float]]], classes: Sequence[str], unit: str
 ) -> Breakdown:
     longest = max(sum(sums.values()) for _, sums in stages)
-    axis, scale = Axis(0.0, longest, unit), scale_for(unit, longest)
+    axis, scale = Axis(0.0, longest), scale_for(unit, longest)
     if scale.factor > 1:
         scale = replace(scale, digits=scale.digits + 1)  # parts have fewer digits than the whole
     seen = [name for name in classes if any(sums.get(name) for _, sums in stages)]

@@ -45,7 +45,7 @@ def waterfall(report: Report) -> Waterfall | None:
     rows = report.ledger.rows
     if not rows:
         return None
-    axis = axis_of(list(_extremes(rows)), report.ledger.whole.unit)
+    axis = axis_of(list(_extremes(rows)))
     scale = ledger_scale(report)
     return Waterfall(
         steps=(
@@ -57,10 +57,10 @@ def waterfall(report: Report) -> Waterfall | None:
             ),
             _total(ALL_PASSES, rows[-1], axis, scale, report),
         ),
-        ticks=tuple(axis.ticks()),
+        ticks=tuple(axis.ticks(scale)),
         idle=tuple(row.name for row in rows if is_idle(row)),
         cut=axis.low > 0,
-        floor=next((text for place, text in axis.ticks() if not place), "more than zero"),
+        floor=next((text for place, text in axis.ticks(scale) if not place), "more than zero"),
     )
 
 
