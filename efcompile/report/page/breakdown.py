@@ -7,7 +7,7 @@ from typing import get_args
 from efcompile.report.digest import stage_name
 from efcompile.report.document import KernelRow, Profile, Report, SurveyClass
 from efcompile.report.page.axis import Axis
-from efcompile.report.units import Scale, percent, scale_for
+from efcompile.report.units import MINUS, Scale, percent, scale_for
 
 COLOURS = 8
 """How many colours the page has for classes; more classes take them in turns."""
@@ -132,11 +132,13 @@ def _line(
 ) -> Line:
     values = [sums.get(name, 0.0) for _, sums in stages]
     change = values[-1] - values[0]
+    difference = scale.number(change, signed=True)
     return Line(
         name=name,
         colour=index % COLOURS,
         before=scale.number(values[0]),
         after=scale.number(values[-1]),
-        difference=scale.number(change, signed=True),
-        better=None if change == 0 else change < 0,
+        difference=difference,
+        # What is printed as zero is none.
+        better=change < 0 if difference[0] in f"+{MINUS}" else None,
     )

@@ -27,6 +27,7 @@ class KernelLine:
 
     index: int
     name: str
+    symbol: str
     op: str
     sources: tuple[str, ...]
     survey_class: str
@@ -73,6 +74,7 @@ def _kernel(kernel: KernelRow, scale: Scale, report: Report) -> KernelLine:
     return KernelLine(
         index=kernel.index,
         name=kernel.kernel,
+        symbol=kernel.symbol,
         op=kernel.op,
         sources=kernel.sources,
         survey_class=kernel.survey_class,
