@@ -26,7 +26,7 @@ class Axis:
         return begin, round(end - begin, 3)
 
     def ticks(self, scale: Scale, most: int = 5) -> Iterator[tuple[float, str]]:
-        """At most `most` and one round values: place in percent, and text in the unit of `scale`."""
+        """At most `most` + 1 round values: place in percent, and text in the unit of `scale`."""
         span = self.high - self.low
         if span <= 0:
             return
