@@ -21,9 +21,7 @@ WIDTH = 150
 
 def diff(
     model: options.Model,
-    target: Annotated[str, typer.Option(help="host, an alias (`efcompile devices`), a triple")] = (
-        "host"
-    ),
+    target: options.Target = "host",
     device: Annotated[
         str | None,
         typer.Option(
@@ -31,13 +29,8 @@ def diff(
             show_default=False,
         ),
     ] = None,
-    cpu: Annotated[
-        str | None, typer.Option(help="The core to tune for, instead of the target's")
-    ] = None,
-    mattr: Annotated[
-        str | None,
-        typer.Option(help="The CPU features to use, instead of the core's: avx2,fma"),
-    ] = None,
+    cpu: options.Cpu = None,
+    mattr: options.Mattr = None,
     checkpoint: options.Checkpoint = None,
     batch: options.Batch = 1,
     resolution: options.Resolution = None,

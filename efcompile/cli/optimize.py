@@ -11,16 +11,9 @@ from efcompile.cli.console import err, say
 
 def optimize(
     model: options.Model,
-    target: Annotated[str, typer.Option(help="host, an alias (`efcompile devices`), a triple")] = (
-        "host"
-    ),
-    cpu: Annotated[
-        str | None, typer.Option(help="The core to tune for, instead of the target's")
-    ] = None,
-    mattr: Annotated[
-        str | None,
-        typer.Option(help="The CPU features to use, instead of the core's: avx2,fma"),
-    ] = None,
+    target: options.Target = "host",
+    cpu: options.Cpu = None,
+    mattr: options.Mattr = None,
     out: Annotated[Path, typer.Option(help="The folder to write the bundle into")] = Path("build"),
     checkpoint: options.Checkpoint = None,
     batch: options.Batch = 1,

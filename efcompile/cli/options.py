@@ -12,6 +12,12 @@ Model = Annotated[
         show_default=False,
     ),
 ]
+Target = Annotated[str, typer.Option(help="host, an alias (`efcompile devices`), a triple")]
+Cpu = Annotated[str | None, typer.Option(help="The core to tune for, instead of the target's")]
+Mattr = Annotated[
+    str | None,
+    typer.Option(help="The CPU features to use, instead of the core's: avx2,fma"),
+]
 Checkpoint = Annotated[
     Path | None,
     typer.Option(help="Weights: .safetensors, or .pth with tensors only", show_default=False),

@@ -12,17 +12,10 @@ from efcompile.cli.console import out, say
 def report(
     context: typer.Context,
     model: options.Model,
-    target: Annotated[str, typer.Option(help="host, an alias (`efcompile devices`), a triple")] = (
-        "host"
-    ),
+    target: options.Target = "host",
     device: Annotated[str, typer.Option(help="local (times) or qemu (instructions)")] = "local",
-    cpu: Annotated[
-        str | None, typer.Option(help="The core to tune for, instead of the target's")
-    ] = None,
-    mattr: Annotated[
-        str | None,
-        typer.Option(help="The CPU features to use, instead of the core's: avx2,fma"),
-    ] = None,
+    cpu: options.Cpu = None,
+    mattr: options.Mattr = None,
     checkpoint: options.Checkpoint = None,
     batch: options.Batch = 1,
     resolution: options.Resolution = None,
