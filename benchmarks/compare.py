@@ -27,6 +27,7 @@ from benchmarks.peers.peer import Peer
 from benchmarks.peers.registry import OURS, PEERS, chosen
 from benchmarks.provenance import lines, provenance
 from benchmarks.turns import pause_for, ratio, take_turns
+from efcompile.devices.measurement import summarise
 from efcompile.report.peaks import copy_peak, fma_peak
 
 
@@ -121,7 +122,7 @@ def compare(case: Case, peers: Sequence[Peer], threads: int, rounds: int, second
 
 
 def _quartiles(times: Sequence[int]) -> tuple[float, float]:
-    lower, _, upper = statistics.quantiles(times, n=4, method="inclusive")
+    lower, upper = summarise(times)[1]
     return lower / 1e6, upper / 1e6
 
 

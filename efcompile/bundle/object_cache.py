@@ -11,6 +11,7 @@ write the same one write the same bytes.
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
 import time
 import warnings
@@ -21,6 +22,9 @@ FORMAT = 1
 _MAGIC = b"EFOBJECT"
 _HEADER = len(_MAGIC) + hashlib.sha256().digest_size
 _SUFFIX = ".object"
+_ENTRY = re.compile(r"[0-9a-f]+\.object")
+_PARTIAL = re.compile(r"\.[0-9a-f]+\.\w+")
+"""The names that `ObjectCache.put` makes; nothing else in the folder is ours to delete."""
 _ABANDONED_SECONDS = 3600.0
 """Age at which a file that was never renamed must be of a process that died."""
 
@@ -33,8 +37,8 @@ class ObjectCache:
     limit_bytes: int = 2 << 30
 
     def get(self, key: str) -> bytes | None:
-        """The object kept under `key` (hexadecimal), or None; a damaged one is dropped with a
-        warning."""
+        """The object kept under `key` (hexadecimal), or None; a damaged one is passed over
+        with a warning."""
         path = self.folder / f"{key}{_SUFFIX}"
         try:
             data = path.read_bytes()
@@ -69,9 +73,9 @@ class ObjectCache:
             # Another process may prune at the same time.
             with contextlib.suppress(FileNotFoundError):
                 status = path.stat()
-                if path.suffix == _SUFFIX:
+                if _ENTRY.fullmatch(path.name):
                     kept.append((status.st_mtime, status.st_size, path))
-                elif now - status.st_mtime > _ABANDONED_SECONDS:
+                elif _PARTIAL.fullmatch(path.name) and now - status.st_mtime > _ABANDONED_SECONDS:
                     path.unlink()
         total = sum(size for _, size, _ in kept)
         for _, size, path in sorted(kept):

@@ -61,7 +61,7 @@ class FuseEpilogue(Pass):
         """The op computes ``act(.) + residual`` and nothing else reads it before that."""
         node, producer = match.anchor, match.nodes["producer"]
         if is_op(node, "activation"):
-            return _activation_reason(node, producer)
+            return _activation_reason(producer)
         return _residual_reason(node, producer)
 
     def rewrite(self, graph_module: GraphModule, match: Match) -> str:
@@ -93,7 +93,7 @@ def _sides(addition: Node) -> list[Node]:
     return [side for side in sides if is_op(side, *_TAKE_RESIDUAL)]
 
 
-def _activation_reason(activation: Node, producer: Node) -> str | None:
+def _activation_reason(producer: Node) -> str | None:
     arguments = ops.arguments(producer)
     if not has_one_user(producer):
         return f"{producer.name} has other readers"

@@ -78,7 +78,7 @@ def test_the_entries_longest_unused_go_first(cache: ObjectCache) -> None:
 
 def test_what_a_crashed_process_left_goes_but_not_what_one_is_writing(cache: ObjectCache) -> None:
     cache.put(KEY, b"code")
-    old, new = cache.folder / ".old.1", cache.folder / ".new.1"
+    old, new = cache.folder / f".{KEY}.aaaaaaaa", cache.folder / f".{OTHER}.bbbbbbbb"
     for path in (old, new):
         path.write_bytes(b"half an ob")
     os.utime(old, (time.time() - 7200,) * 2)
@@ -145,3 +145,15 @@ def test_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("XDG_CACHE_HOME", value)
         monkeypatch.setenv("HOME", str(tmp_path))
         assert user_cache() == ObjectCache(tmp_path / ".cache" / "efcompile" / "kernels-1")
+
+
+def test_pruning_touches_nothing_but_what_the_cache_wrote(cache: ObjectCache) -> None:
+    cache.put(KEY, b"object")
+    (cache.folder / "folder").mkdir()
+    for name in ("notes.txt", ".hidden", "mine.object", "folder/x"):
+        (cache.folder / name).write_text("mine")
+    names = ("notes.txt", ".hidden", "mine.object", "folder")
+    for name in names:
+        os.utime(cache.folder / name, (1.0, 1.0))
+    ObjectCache(cache.folder, limit_bytes=0).prune()
+    assert {path.name for path in cache.folder.iterdir()} == set(names)

@@ -19,7 +19,7 @@
 
 /* No job: nothing can be claimed, and the job's fields may be written. */
 #define CLOSED UINT32_MAX
-/* Some 100 microseconds. Not yielding in between: on a busy machine that would hand the core to
+/* Tens to hundreds of microseconds, by what the CPU's pause takes. Not yielding in between: on a busy machine that would hand the core to
    someone else for milliseconds. With more threads than cores, a sleep lets the others run. */
 #define SPINS 10000
 
