@@ -1,15 +1,21 @@
 """What every device offers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from efcompile.bundle.load import Bundle
+from efcompile.bundle.trial import Outcome, Trial, TrialSettings
 from efcompile.devices.measurement import Measurement
 from efcompile.targets.target import Target
 
 Array = NDArray[Any]
+Watch = Callable[[int, Outcome], None]
+
+
+def ignore(trial: int, outcome: Outcome) -> None:
+    """A watcher that does not care."""
 
 
 class Device(Protocol):
@@ -41,4 +47,35 @@ class Device(Protocol):
     ) -> Mapping[str, Measurement]:
         """Measure an inference of `inputs`, or of pseudo-random ones: measurements by what
         they measure (``latency``; ``instructions`` and its classes).  Raises as `run` does.
+        """
+
+
+class TrialDevice(Protocol):
+    """A place where trials are measured: tuning's view of a device."""
+
+    @property
+    def name(self) -> str:
+        """What users call it."""
+
+    def unavailable(self) -> str | None:
+        """As in `Device`."""
+
+    def refuses(self, target: Target) -> str | None:
+        """As in `Device`, for trials."""
+
+    def measure_trials(
+        self,
+        trials: Sequence[Trial],
+        target: Target,
+        settings: TrialSettings,
+        *,
+        interleaved: bool = False,
+        watch: Watch = ignore,
+    ) -> list[Outcome]:
+        """One outcome for each trial, in order; `watch` hears each one's position and outcome
+        as it is known.
+
+        With `interleaved`, the trials take turns call by call, so that drift of the machine hits
+        all alike: for deciding between a few.  A trial that crashes, hangs or is refused costs
+        that one alone; `DeviceError` means that the device as a whole cannot be used (any more).
         """
