@@ -1,9 +1,9 @@
 """Measurements as a report's figures, and the only arithmetic there is on them."""
 
 from efcompile.devices.measurement import Measurement
+from efcompile.devices.statistics import difference_interval
 from efcompile.report.contest import Score
 from efcompile.report.document import Cost, Figure
-from efcompile.report.statistics import difference_interval
 
 
 def figure(measurement: Measurement, provenance: str) -> Figure:
