@@ -1,0 +1,43 @@
+"""Whether a candidate found by searching is really better: measured again, in turns.
+
+Searching compares single measurements made at different times, and the best of forty is lucky as
+well as good.  So nothing is accepted that does not win once more, side by side.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from efcompile.bundle.trial import Outcome
+from efcompile.devices.statistics import difference_interval
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The accepted `candidate`'s position (None: what was there stays), the medians of the start
+    and of it, and a 95 % interval of the difference (after minus before; a count's is exact)."""
+
+    candidate: int | None
+    start: float
+    best: float
+    interval: tuple[float, float]
+
+
+def decide(start: Outcome, candidates: Sequence[Outcome]) -> Decision:
+    """The candidate with the lowest median of those whose interval lies below zero.
+
+    All outcomes come from one interleaved run, with a value per round each.  A failed candidate
+    is out; a failed start has nothing to compare with and keeps its place.
+    """
+    if start.failure:
+        return Decision(None, float("nan"), float("nan"), (0.0, 0.0))
+    before = median(start.values)
+    ranked = sorted(
+        (i for i, found in enumerate(candidates) if not found.failure),
+        key=lambda i: median(candidates[i].values),
+    )
+    for i in ranked:
+        interval = difference_interval(candidates[i].values, start.values)
+        if interval[1] < 0:
+            return Decision(i, before, median(candidates[i].values), interval)
+    return Decision(None, before, before, (0.0, 0.0))

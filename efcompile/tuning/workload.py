@@ -1,0 +1,66 @@
+"""What a model asks of its device: its distinct kernels, as tasks, and the data to try them on."""
+
+import zlib
+from typing import Any
+
+import numpy as np
+import torch
+from torch.fx import GraphModule
+
+from efcompile.kernels import registry
+from efcompile.kernels.kernel import Array, OpCall, Operand
+from efcompile.lowering import calls
+from efcompile.ops import OPS, op_of
+from efcompile.passes.base import sources
+from efcompile.targets.target import Target
+from efcompile.tuning.task import Task
+
+
+def tasks_of(graph_module: GraphModule, target: Target) -> tuple[Task, ...]:
+    """A task for each distinct kernel of a legalised graph that has knobs to choose, in the order
+    of their first calls.  A task holds the operands of that first call, constants included."""
+    found: dict[tuple[str, str], tuple[Any, Any, OpCall, list[str], int]] = {}
+    for node in graph_module.graph.nodes:
+        if op_of(node) is None:
+            continue
+        call = calls.op_call(graph_module, node)
+        served = registry.find(call)
+        if isinstance(served, str):
+            continue  # a leftover: TVM's own code has no knobs of ours
+        kernel, shape = served
+        key = (kernel.name, repr(shape))
+        _, _, first, paths, times = found.get(key, (kernel, shape, call, [], 0))
+        found[key] = (kernel, shape, first, [*paths, *sources(node)], times + 1)
+    return tuple(
+        Task(kernel, shape, target, call, times, tuple(dict.fromkeys(paths)))
+        for kernel, shape, call, paths, times in found.values()
+        if kernel.choices(shape, target)
+    )
+
+
+def example(call: OpCall) -> tuple[dict[str, Array], Array]:
+    """Arrays for the runtime operands of `call`, by the names `Kernel.pack` uses, and the op's own
+    result on them in eager.  Operands are standard normal, and the same every time."""
+    given: dict[str, Array] = {}
+
+    def tensor(name: str, operand: Operand) -> torch.Tensor:
+        if operand.value is None:
+            given[name] = _noise(name, operand)
+        return torch.from_numpy(np.array(given[name] if operand.value is None else operand.value))
+
+    args: dict[str, Any] = {}
+    for name, value in call.args.items():
+        if isinstance(value, Operand):
+            args[name] = tensor(name, value)
+        elif isinstance(value, list) and any(isinstance(item, Operand) for item in value):
+            args[name] = [tensor(f"{name}.{i}", item) for i, item in enumerate(value)]
+        else:
+            args[name] = value
+    with torch.inference_mode():
+        result = OPS[call.op].overload(**args)
+    return given, result.numpy()
+
+
+def _noise(name: str, operand: Operand) -> Array:
+    source = np.random.default_rng(zlib.crc32(name.encode()))
+    return source.standard_normal(operand.shape).astype(operand.dtype)
