@@ -37,6 +37,10 @@ class DeviceError(EfcompileError):
     """A device cannot run or measure the bundle."""
 
 
+class TuningError(EfcompileError):
+    """Tuning cannot go on, or knobs do not fit their kernel."""
+
+
 class BundleError(EfcompileError):
     """A bundle is damaged, incomplete, or not for this machine."""
 

@@ -3,11 +3,12 @@
 A kernel file holds, in this order: a frozen `Shape` (everything that decides the code,
 operands aside), frozen `Knobs`, `plain` (the algorithm, naively, as a `te` PrimFunc over the
 op's own operands: the workload that tuning names and tests compare with), `default_knobs`
-(analytic, from the target's fields), `pack` (constants into the kernel's layout), `build`
-(the PrimFunc), and the `Kernel` record that ties them together.
+(analytic, from the target's fields), `choices` and `legal` (the knobs that tuning tries),
+`pack` (constants into the kernel's layout), `build` (the PrimFunc), and the `Kernel` record
+that ties them together.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +85,16 @@ class Built:
     chained: bool = False
 
 
+def no_choices(shape: Any, target: Target) -> Mapping[str, Sequence[int]]:
+    """Of a kernel that is not tuned."""
+    return {}
+
+
+def always_legal(shape: Any, target: Target, knobs: Any) -> bool:
+    """Of a kernel that `build` makes right for whatever knobs it can be given."""
+    return True
+
+
 @dataclass(frozen=True)
 class Kernel:
     """See the module's docstring.
@@ -93,6 +104,11 @@ class Kernel:
     pointers: names of runtime tensor arguments (``"x"``, or ``"tensors.0"`` for the first of
     a list) and packed constant arrays; the result's pointer follows last and is not listed.
     `build(symbol, shape, target, knobs)`.
+
+    `choices(shape, target)` lists, by knob path (see `knobs.flatten`), the values worth trying;
+    a knob that is not listed keeps the default's value.  Not every combination makes sense:
+    `legal(shape, target, knobs)` says, without building, whether `build` makes right code of
+    them that is not plainly hopeless and leaves every core its share.
     """
 
     name: str
@@ -102,6 +118,8 @@ class Kernel:
     default_knobs: Callable[[Any, Target], Any]
     pack: Callable[[OpCall, Any, Any], Sequence[str | Array]]
     build: Callable[[str, Any, Target, Any], Built]
+    choices: Callable[[Any, Target], Mapping[str, Sequence[int]]] = no_choices
+    legal: Callable[[Any, Target, Any], bool] = always_legal
 
 
 def contiguous(value: Array, dtype: str = "float32") -> Array:
