@@ -200,3 +200,34 @@ def fused_relax(program: Any) -> Any:
     # Only scans look at the target, and only at its kind.
     with tvm.target.Target("llvm"), tvm.transform.PassContext(opt_level=3):
         return tvm.transform.Sequential(passes)(module)
+
+
+def meta_schedule() -> Any:
+    """MetaSchedule's module.  `import tvm` has already imported it; neither imports
+    ``tvm.s_tir.tensor_intrin``, which parses TVMScript for many CPU-seconds."""
+    return _tvm().s_tir.meta_schedule
+
+
+def meta_schedule_part(base: str, implementation: Any) -> Any:
+    """A MetaSchedule object, such as a ``mutator.PyMutator``, with the methods of `implementation`,
+    a plain object, which it keeps alive.
+
+    It does what ``derived_object`` does for subclasses.  What a method raises reaches the caller
+    of MetaSchedule as a bare ``RuntimeError`` with the text only.
+    """
+    module, name = base.split(".")
+    meta = getattr(getattr(meta_schedule(), module), name)._tvm_metadata
+    return meta["cls"](*(getattr(implementation, method, None) for method in meta["methods"]))
+
+
+def tune_context(
+    module: Any, target: "Target", generator: Any, strategy: Any, *, name: str, seed: int, log: Any
+) -> Any:
+    """A ``TuneContext`` of one thread.
+
+    Its own constructor in Python imports ``tvm.s_tir.tensor_intrin``; this calls what it calls.
+    """
+    native = meta_schedule().logging.get_logging_func(log)
+    llvm = _tvm().target.Target(tvm_target(target))
+    api = meta_schedule()._ffi_api
+    return api.TuneContext(module, llvm, generator, strategy, name, 1, seed, native)
