@@ -1,7 +1,7 @@
 """The C text written for each model: its public header and its driver's tables."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,12 @@ def write_sources(
         ("ef_model.h.j2", "ef_model.h"),
         ("ef_tables.h.j2", "ef_tables.h"),
     ):
-        (folder / name).write_text(_TEMPLATES.get_template(template).render(values))
+        (folder / name).write_text(render(template, values))
+
+
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """The text of a template in `NATIVE`; a value that it lacks is an error."""
+    return _TEMPLATES.get_template(template).render(values)
 
 
 def _tables(program: Program, model: str) -> dict[str, Any]:

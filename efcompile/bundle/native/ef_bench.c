@@ -1,19 +1,10 @@
 /* Times a model: one line of JSON, times in nanoseconds. Linked statically, so it runs on
    any Linux or Android system of its architecture. */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
+#define PROGRAM "bench"
 #include <time.h>
-#include <unistd.h>
 
+#include "ef_command.h"
 #include "ef_model.h"
 #include "ef_pool.h"
 
@@ -37,25 +28,6 @@ typedef struct {
   const char *cores, *input, *output, *weights;
   bool untimed;
 } options;
-
-static _Noreturn void fail(const char *format, ...) {
-  va_list values;
-  va_start(values, format);
-  fputs("bench: ", stderr);
-  vfprintf(stderr, format, values);
-  fputc('\n', stderr);
-  va_end(values);
-  exit(2);
-}
-
-static long number(const char *option, const char *text, long least, long most) {
-  char *end;
-  errno = 0;
-  long value = strtol(text, &end, 10);
-  if (errno != 0 || end == text || *end != '\0' || value < least || value > most)
-    fail("%s must be a whole number from %ld to %ld, not '%s'", option, least, most, text);
-  return value;
-}
 
 static options parse(int argc, char **argv) {
   options o = {.warmup = 3, .iterations = 20, .threads = 1};
@@ -94,29 +66,6 @@ static options parse(int argc, char **argv) {
   return o;
 }
 
-/* "0,2,4-7": the whole process keeps to these cores, threads made later included. */
-static void pin(const char *list) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  for (const char *at = list;;) {
-    char *end;
-    long first = strtol(at, &end, 10), last = first;
-    bool empty = end == at;
-    if (!empty && *end == '-') {
-      at = end + 1;
-      last = strtol(at, &end, 10);
-      empty = end == at;
-    }
-    if (empty || first < 0 || last < first || last >= CPU_SETSIZE || (*end && *end != ','))
-      fail("--cores must be a list such as 0,2,4-7, not '%s'", list);
-    for (long core = first; core <= last; ++core) CPU_SET((size_t)core, &set);
-    if (*end == '\0') break;
-    at = end + 1;
-  }
-  if (sched_setaffinity(0, sizeof set, &set) != 0)
-    fail("cannot run on cores %s: %s", list, strerror(errno));
-}
-
 static void *take(size_t bytes) {
   void *memory = NULL;
   if (posix_memalign(&memory, EF_ALIGNMENT, bytes) != 0) fail("no memory for %zu bytes", bytes);
@@ -136,17 +85,6 @@ static const char *beside(const char *program) {
     fail("the path of this program is too long");
   memcpy(name, "weights.bin", sizeof "weights.bin");
   return path;
-}
-
-static const void *map_weights(const char *path, size_t *bytes) {
-  int file = open(path, O_RDONLY);
-  struct stat status;
-  if (file < 0 || fstat(file, &status) != 0) fail("cannot open %s: %s", path, strerror(errno));
-  *bytes = (size_t)status.st_size;
-  void *weights = mmap(NULL, *bytes, PROT_READ, MAP_PRIVATE, file, 0);
-  if (weights == MAP_FAILED) fail("cannot map %s: %s", path, strerror(errno));
-  close(file);
-  return weights;
 }
 
 /* float32 in [-1, 1), the same on every run; bytes of another dtype get plain noise. */
@@ -212,7 +150,7 @@ int main(int argc, char **argv) {
   if (o.cores != NULL) pin(o.cores);
   const ef_info *info = EF_FN(info)();
   size_t weight_bytes = 0;
-  const void *weights = map_weights(o.weights ? o.weights : beside(argv[0]), &weight_bytes);
+  const void *weights = map_file(o.weights ? o.weights : beside(argv[0]), &weight_bytes);
   int32_t count = info->input_count + info->output_count;
   void **data = take((size_t)count * sizeof *data);
   void **out = data + info->input_count;

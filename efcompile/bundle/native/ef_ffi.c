@@ -1,70 +1,13 @@
 /* An entry that TVM's module loader (and so a TVM RPC server) finds in the shared library
    under the name <model>_run. It takes DLPack tensors: weights (uint8), arena (uint8), the
-   inputs, the outputs; runs on the calling thread; and returns the ef_status as an integer.
-
-   The two structures are those of TVM FFI 0.1 and DLPack 1, declared here so that a bundle
-   needs neither. */
+   inputs, the outputs; runs on the calling thread; and returns the ef_status as an integer. */
 #include <stdbool.h>
 #include <string.h>
 
+#include "ef_ffi_values.h"
 #include "ef_model.h"
 
-#define FFI_INT 1
-#define FFI_DLTENSOR 7
-#define FFI_TENSOR 70
-#define FFI_OBJECT_HEADER 24 /* a tensor object holds its DLTensor after this header */
 #define MAX_TENSORS 64
-#define DEVICE_CPU 1
-
-typedef struct {
-  int32_t type_index;
-  uint32_t padding;
-  union {
-    int64_t integer;
-    void *pointer;
-  } value;
-} ffi_any;
-
-typedef struct {
-  void *data;
-  int32_t device_type, device_id;
-  int32_t rank;
-  uint8_t type_code, type_bits;
-  uint16_t type_lanes;
-  int64_t *shape;
-  int64_t *strides;
-  uint64_t byte_offset;
-} dl_tensor;
-
-static const dl_tensor *tensor_of(const ffi_any *arg) {
-  if (arg->type_index == FFI_DLTENSOR) return arg->value.pointer;
-  if (arg->type_index != FFI_TENSOR) return NULL;
-  return (const dl_tensor *)((const char *)arg->value.pointer + FFI_OBJECT_HEADER);
-}
-
-static bool contiguous(const dl_tensor *tensor) {
-  if (tensor->strides == NULL) return true;
-  int64_t step = 1;
-  for (int32_t i = tensor->rank - 1; i >= 0; --i) {
-    if (tensor->shape[i] != 1 && tensor->strides[i] != step) return false;
-    step *= tensor->shape[i];
-  }
-  return true;
-}
-
-static size_t byte_size(const dl_tensor *tensor) {
-  size_t bytes = ((size_t)tensor->type_bits * tensor->type_lanes + 7) / 8;
-  for (int32_t i = 0; i < tensor->rank; ++i) bytes *= (size_t)tensor->shape[i];
-  return bytes;
-}
-
-/* The data of argument `arg` and its size; null unless it is contiguous and on the CPU. */
-static void *data_of(const ffi_any *arg, size_t *bytes) {
-  const dl_tensor *tensor = tensor_of(arg);
-  if (tensor == NULL || tensor->device_type != DEVICE_CPU || !contiguous(tensor)) return NULL;
-  *bytes = byte_size(tensor);
-  return (char *)tensor->data + tensor->byte_offset;
-}
 
 static ef_status run(const ffi_any *args, int32_t count) {
   const ef_info *info = EF_FN(info)();
