@@ -10,6 +10,7 @@ from torch.utils import _pytree as pytree
 
 from efcompile.capture import Captured
 from efcompile.capture.isolation import isolated_copy
+from efcompile.kernels.knob_source import KnobSource
 from efcompile.lowering.lower import lower
 from efcompile.lowering.program import Program
 from efcompile.passes.base import Pass
@@ -37,13 +38,14 @@ def compile_model(
     pipeline: Sequence[Pass],
     name: str,
     hook: Callable[[Stage], None] | None = None,
+    knobs: KnobSource | None = None,
 ) -> Compilation:
     """Compile `model`, of which `captured` was made, for `target` through `pipeline`; `hook` sees
-    every stage as it is made."""
+    every stage as it is made, and `knobs` are the kernels' (default: what ships)."""
     with step("passes"):
         stages = run_pipeline(captured.graph_module, captured.example_inputs, pipeline, hook=hook)
     with step("lowering"):
-        program = lower(stages[-1].graph_module, target, name)
+        program = lower(stages[-1].graph_module, target, name, knobs)
     return Compilation(tuple(stages), program, _reference(model, stages))
 
 
@@ -66,11 +68,13 @@ def lower_stage(
     example_inputs: tuple[Tensor, ...],
     target: Target,
     name: str,
+    knobs: KnobSource | None = None,
     *,
     verify: bool = True,
 ) -> Program:
     """Lower any stage, the captured graph included: what is not yet in the dialect is
     legalised first, and nothing else is done to it, so that every stage runs in our kernels.
-    `verify` has what legalising changed compared in eager, as after any pass."""
+    `knobs` are `lower`'s; `verify` has what legalising changed compared in eager, as after any
+    pass."""
     stages = run_pipeline(graph_module, example_inputs, (Legalise(),), verify=verify)
-    return lower(stages[-1].graph_module, target, name)
+    return lower(stages[-1].graph_module, target, name, knobs)

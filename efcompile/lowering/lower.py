@@ -13,6 +13,7 @@ from torch.fx import GraphModule, Node
 from efcompile.errors import UnsupportedOpError
 from efcompile.kernels import registry
 from efcompile.kernels.kernel import Kernel, OpCall, Operand
+from efcompile.kernels.knob_source import SHIPPED, KnobSource
 from efcompile.lowering import calls, memory
 from efcompile.lowering.groups import group_leftovers
 from efcompile.lowering.leftovers import lower_group
@@ -30,6 +31,7 @@ class _Builder:
 
     graph_module: GraphModule
     target: Target
+    source: KnobSource
     home: dict[Node, str] = field(default_factory=dict)
     shapes: dict[str, tuple[tuple[int, ...], str]] = field(default_factory=dict)
     kinds: dict[str, tuple[BufferKind, int]] = field(default_factory=dict)
@@ -52,7 +54,8 @@ class _Builder:
 
     def kernel(self, kernel: Kernel, shape: Any) -> tuple[str, Any]:
         """The function for `shape`, shared by every call of equal shape, and its knobs."""
-        knobs = kernel.default_knobs(shape, self.target)
+        choice = self.source.choose(kernel, shape, self.target)
+        knobs = choice.knobs
         digest = hashlib.sha256(repr((shape, knobs)).encode()).hexdigest()[:12]
         symbol = f"{kernel.name}_{digest}"
         if symbol not in self.kernels:
@@ -67,6 +70,8 @@ class _Builder:
                 shape,
                 knobs,
                 built.chained,
+                choice.origin,
+                choice.winner,
             )
             self.tasks[symbol] = built.tasks
         return symbol, knobs
@@ -104,13 +109,16 @@ class _Builder:
         return self.home[node]
 
 
-def lower(graph_module: GraphModule, target: Target, name: str) -> Program:
-    """Lower a legalised (fused or not) graph for `target`.
+def lower(
+    graph_module: GraphModule, target: Target, name: str, knobs: KnobSource | None = None
+) -> Program:
+    """Lower a legalised (fused or not) graph for `target`, kernels with the `knobs` of that source
+    (default: what ships with the package).
 
     Every node's ``meta["val"]`` must be current.  Raises `UnsupportedOpError` for an op that
     neither a kernel nor the importer handles, naming the op and its module path.
     """
-    builder = _Builder(graph_module, target)
+    builder = _Builder(graph_module, target, SHIPPED if knobs is None else knobs)
     graph = graph_module.graph
     inputs = [node for node in graph.nodes if node.op == "placeholder"]
     results = list(next(n for n in graph.nodes if n.op == "output").args[0])

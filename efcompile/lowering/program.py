@@ -16,6 +16,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from efcompile.kernels.knob_source import Origin
+from efcompile.kernels.tuned import Winner
 from efcompile.targets.target import Target
 
 ALIGNMENT = 64
@@ -50,7 +52,8 @@ class KernelFunction:
 
     `func` is a `tvm.tirx.PrimFunc` whose parameters are `arity` pointers, the scratch
     pointer, and two int32: begin and end.  `kernel` names the file in `efcompile/kernels`,
-    `shape` and `knobs` are that kernel's own (None where the code has none: leftovers).
+    `shape` and `knobs` are that kernel's own (None where the code has none: leftovers), and
+    `origin` says where the knobs are from: with what tuning found, the `winner`, if not analytic.
     A thread had better get all its tasks of a `chained` kernel in one range.
     """
 
@@ -62,6 +65,8 @@ class KernelFunction:
     shape: Any = None
     knobs: Any = None
     chained: bool = False
+    origin: Origin = "analytic"
+    winner: Winner | None = None
 
 
 @dataclass(frozen=True)
