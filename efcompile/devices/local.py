@@ -10,8 +10,11 @@ import numpy as np
 
 from efcompile.bundle.library import Library
 from efcompile.bundle.load import Bundle
-from efcompile.devices.device import Array
+from efcompile.bundle.trial import Outcome, Trial, TrialSettings
+from efcompile.devices.device import Array, Watch, ignore
+from efcompile.devices.local_trials import measure_here
 from efcompile.devices.measurement import Measurement, summarise
+from efcompile.errors import DeviceError
 from efcompile.targets.host import missing_features
 from efcompile.targets.target import Target
 
@@ -71,6 +74,24 @@ class Local:
             versions=bundle.manifest.versions,
         )
         return {"latency": latency}
+
+    def measure_trials(
+        self,
+        trials: Sequence[Trial],
+        target: Target,
+        settings: TrialSettings,
+        *,
+        interleaved: bool = False,
+        watch: Watch = ignore,
+    ) -> list[Outcome]:
+        """See `TrialDevice.measure_trials`: nanoseconds of a call, in a program of its own on the
+        last of the cores that this process may use, one for each thread."""
+        refusal = self.refuses(target)
+        if refusal:
+            raise DeviceError(f"{refusal}. Tune for target='host', or on another device.")
+        return measure_here(
+            trials, target, settings, self.name, interleaved=interleaved, watch=watch
+        )
 
 
 def noise(bundle: Bundle) -> list[Array]:

@@ -1,5 +1,6 @@
 """Trials of small kernels, for the tests of linking and of devices."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from efcompile.targets.target import Target
 from tests.bundle.native.programs import compile_c
 
 M, N, K = 20, 48, 32
+C_HANG = "for (volatile int i = 0;; i = 1 - i) {}"
 C_KERNEL = "void kernel({}void *scratch, int begin, int end)"
 
 
@@ -27,7 +29,7 @@ def gemm_trial(
     shape = gemm.shape_of(call)
     assert isinstance(shape, gemm.Shape)
     default = gemm.default_knobs(shape, target)
-    knobs = gemm.Knobs(default.tile, rows, 1, False)
+    knobs = replace(default, task_row_tiles=rows, task_panels=1)
     built = gemm.build("candidate", shape, target, knobs)
     code = tvm_api.build_object([built.func.with_attr("global_symbol", "candidate")], target)
     path = folder / f"{name}{rows}.o"
