@@ -1,14 +1,29 @@
-"""``efcompile devices``: where bundles can run, and what this machine compiles for."""
+"""``efcompile devices``: where code can run; its subcommands examine and rehearse."""
 
+import typer
 from rich.markup import escape
 from rich.table import Table
 
-from efcompile.cli import options
+from efcompile.cli import doctor, options
 from efcompile.cli.console import out, print_json
 
+app = typer.Typer(no_args_is_help=False)
+app.command("doctor")(doctor.doctor)
 
-def devices(json: options.Json = False) -> None:
-    """List devices (and why one is not available) and the targets to compile for."""
+
+@app.callback(invoke_without_command=True)
+def devices(context: typer.Context, json: options.Json = False) -> None:
+    """List devices (and why one is not available) and the targets to compile for.
+
+    `efcompile devices doctor` examines one, `efcompile devices emulate` starts an arm64 one here.
+    """
+    if context.invoked_subcommand is None:
+        _list(json)
+    elif json:
+        raise typer.BadParameter(f"give it to {context.invoked_subcommand}: after that word")
+
+
+def _list(json: bool) -> None:
     from efcompile.devices.registry import DEVICES
     from efcompile.targets.aliases import ALIASES
     from efcompile.targets.resolve import resolve

@@ -24,7 +24,7 @@ app.command("report")(report.report)
 app.command("check")(check.check)
 app.command("diff")(diff.diff)
 app.command("passes")(passes.passes)
-app.command("devices")(devices.devices)
+app.add_typer(devices.app, name="devices")
 
 
 def run(arguments: Sequence[str] | None = None) -> None:

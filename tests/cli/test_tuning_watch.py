@@ -65,7 +65,7 @@ def test_a_long_batch_is_told_in_between_and_at_the_end(
 def test_a_device_is_told_when_it_goes_and_comes_back(capsys: pytest.CaptureFixture[str]) -> None:
     with watching() as watch:
         for state in ("ready", "busy", "put aside", "put aside", "ready"):
-            device = DeviceState("phone-2", state, 3, 3, "timed out")  # type: ignore[arg-type]
+            device = DeviceState("phone-2", state, 3, 3, "timed out")
             watch(Progress("searching", (), 3, 9, None, (device,)))
     assert capsys.readouterr().err.splitlines()[1:] == [
         "device phone-2: put aside, 3 failed: timed out",
