@@ -28,7 +28,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.arm64_count import PEERS, TARGET, Row, count_ours, count_peer, emulated_cpu
-from benchmarks.arm64_python import Arm64Python, arm64_python
+from benchmarks.arm64_python import arm64_python
 from benchmarks.case import open_case
 from benchmarks.output import console, table, write_json
 from benchmarks.peers.registry import FILE_PEERS, OURS
