@@ -208,6 +208,11 @@ def meta_schedule() -> Any:
     return _tvm().s_tir.meta_schedule
 
 
+def derived_object() -> Any:
+    """TVM's decorator for Python subclasses of its classes."""
+    return _tvm().ir.utils.derived_object
+
+
 def meta_schedule_part(base: str, implementation: Any) -> Any:
     """A MetaSchedule object, such as a ``mutator.PyMutator``, with the methods of `implementation`,
     a plain object, which it keeps alive.
@@ -221,13 +226,21 @@ def meta_schedule_part(base: str, implementation: Any) -> Any:
 
 
 def tune_context(
-    module: Any, target: "Target", generator: Any, strategy: Any, *, name: str, seed: int, log: Any
+    module: Any,
+    target: "Target",
+    generator: Any,
+    strategy: Any,
+    *,
+    name: str,
+    seed: int,
+    log: Any,
+    threads: int = 1,
 ) -> Any:
-    """A ``TuneContext`` of one thread.
+    """A ``TuneContext`` that searches with so many threads.
 
     Its own constructor in Python imports ``tvm.s_tir.tensor_intrin``; this calls what it calls.
     """
     native = meta_schedule().logging.get_logging_func(log)
     llvm = _tvm().target.Target(tvm_target(target))
     api = meta_schedule()._ffi_api
-    return api.TuneContext(module, llvm, generator, strategy, name, 1, seed, native)
+    return api.TuneContext(module, llvm, generator, strategy, name, threads, seed, native)
