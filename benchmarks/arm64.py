@@ -33,6 +33,7 @@ from benchmarks.case import open_case
 from benchmarks.output import console, table, write_json
 from benchmarks.peers.registry import FILE_PEERS, OURS
 from benchmarks.provenance import provenance
+from efcompile.devices.arm64_python import Arm64Python
 from efcompile.devices.emulator import emulator_version
 from efcompile.errors import EfcompileError
 

@@ -9,11 +9,11 @@ import numpy as np
 from torch import nn
 
 import efcompile
-from benchmarks.arm64_python import Arm64Python
 from benchmarks.case import Array, Case, relative_errors
 from benchmarks.peers.peer import FilePeer
 from benchmarks.peers.registry import FILE_PEERS
 from efcompile.bundle.sample import TOLERANCE
+from efcompile.devices.arm64_python import Arm64Python
 from efcompile.devices.emulator import InstructionCounts, cpu_model
 from efcompile.devices.qemu import Qemu
 from efcompile.errors import DeviceError
