@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from efcompile.devices.plugin import build_plugin
+from efcompile.devices.signals import signal_text
 from efcompile.errors import DeviceError
 
 INSTALL = "apt-get install qemu-user"
@@ -45,6 +46,23 @@ class InstructionCounts:
         )
 
 
+class ProgramError(DeviceError):
+    """The emulated program failed, not the emulator; `how` says so in a few words."""
+
+    def __init__(self, message: str, how: str) -> None:
+        super().__init__(message)
+        self.how = how
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A program's standard output, and every time that it came to a mark: the address, and the
+    instructions executed until then, that one not included."""
+
+    output: str
+    arrivals: tuple[tuple[int, InstructionCounts], ...]
+
+
 def find_emulator() -> Path:
     """Path of ``qemu-aarch64``, or `DeviceError` with the line that installs it."""
     found = shutil.which("qemu-aarch64")
@@ -76,7 +94,8 @@ def emulate(
 
     The environment is empty, for repeatable counts; `options` are the emulator's own, of which
     ``-L`` gives shared libraries and ``-E`` variables.  `timeout` is in seconds.  Raises
-    `DeviceError` when the emulator is missing, or the program fails or does not end in time.
+    `DeviceError` when the emulator is missing, and a `ProgramError` when the program fails or
+    does not end in time.
     """
     return _run(options, command, cpu, timeout)
 
@@ -101,6 +120,30 @@ def count_instructions(
     return InstructionCounts(**counts)
 
 
+def trace_marks(
+    command: Sequence[str | Path],
+    marks: Collection[int],
+    *,
+    cpu: str = "max",
+    timeout: float = 600,
+    options: Sequence[str | Path] = (),
+) -> Trace:
+    """Run a program as `count_instructions` does, watching it come to the addresses `marks`
+    (first instructions of functions).  Raises as `count_instructions` does.
+    """
+    find_emulator()
+    with tempfile.TemporaryDirectory() as scratch:
+        places = {name: Path(scratch) / name for name in ("out", "marks", "trace")}
+        places["marks"].write_text("\n".join(f"{address:x}" for address in marks))
+        output = _run([*options, *_plugin(**places)], command, cpu, timeout)
+        lines = places["trace"].read_text().splitlines()
+    found = []
+    for line in lines:
+        address, *counts = line.split()
+        found.append((int(address, 16), InstructionCounts(*map(int, counts))))
+    return Trace(output, tuple(found))
+
+
 def count_at_marks(
     command: Sequence[str | Path],
     marks: Collection[int],
@@ -109,21 +152,8 @@ def count_at_marks(
     timeout: float = 600,
     options: Sequence[str | Path] = (),
 ) -> list[tuple[int, InstructionCounts]]:
-    """Run a program as `count_instructions` does, and tell every time that it came to one of the
-    addresses `marks` (first instructions of functions): the address, and the instructions
-    executed until then, that one not included.  Raises as `count_instructions` does.
-    """
-    find_emulator()
-    with tempfile.TemporaryDirectory() as scratch:
-        places = {name: Path(scratch) / name for name in ("out", "marks", "trace")}
-        places["marks"].write_text("\n".join(f"{address:x}" for address in marks))
-        _run([*options, *_plugin(**places)], command, cpu, timeout)
-        lines = places["trace"].read_text().splitlines()
-    found = []
-    for line in lines:
-        address, *counts = line.split()
-        found.append((int(address, 16), InstructionCounts(*map(int, counts))))
-    return found
+    """The arrivals of `trace_marks`."""
+    return list(trace_marks(command, marks, cpu=cpu, timeout=timeout, options=options).arrivals)
 
 
 def _plugin(**files: Path) -> list[str]:
@@ -140,19 +170,21 @@ def _run(
     try:
         done = subprocess.run(line, capture_output=True, text=True, timeout=timeout, env={})
     except subprocess.TimeoutExpired as error:
-        raise DeviceError(
-            f"{command[0]} did not end within {timeout:g} s under {line[0]}; raise the timeout"
-        ) from error
+        how = f"did not end within {timeout:g} s"
+        raise ProgramError(f"{command[0]} {how} under {line[0]}; raise the timeout", how) from error
     if done.returncode != 0:
         how = (
-            f"was ended by signal {-done.returncode}"
+            f"ended by {signal_text(-done.returncode)}"
             if done.returncode < 0
             else f"exited with status {done.returncode}"
         )
         said = done.stderr.strip() or "no message"
+        where = f"{command[0]} {how} under {line[0]} -cpu {cpu}: {said}"
         if "plugin" in said:
-            said += f" (QEMU 6.0 to 8.2, not statically linked, loads ours: {INSTALL})"
-        raise DeviceError(f"{command[0]} {how} under {line[0]} -cpu {cpu}: {said}")
+            raise DeviceError(
+                f"{where} (QEMU 6.0 to 8.2, not statically linked, loads ours: {INSTALL})"
+            )
+        raise ProgramError(where, how)
     return done.stdout
 
 

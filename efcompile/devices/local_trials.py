@@ -6,13 +6,14 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from efcompile.bundle.trials import Outcome, Trial, TrialProgram, TrialSettings, link_trials
 from efcompile.devices.device import Watch
-from efcompile.devices.trial_runs import ProgramEnded, run_trials, signal_text
+from efcompile.devices.signals import signal_text
+from efcompile.devices.trial_runs import ProgramEnded, run_trials
 from efcompile.errors import DeviceError
 from efcompile.targets.target import Target
 
@@ -52,9 +53,11 @@ def last_cores(threads: int) -> str:
     return ",".join(map(str, sorted(os.sched_getaffinity(0))[-threads:]))
 
 
-def launch(program: TrialProgram, options: Sequence[str], timeout: float) -> Iterator[str]:
+def launch(
+    program: TrialProgram, options: Sequence[str], timeout: float
+) -> Generator[str, None, None]:
     """Start `program` and yield its lines; see `trial_runs.Launch`."""
-    command = [program.executable, program.blob, *options]
+    command: list[str | Path] = [program.executable, program.blob, *options]
     with tempfile.TemporaryFile() as complaints:
         # Without an environment the stack begins at the same place for everyone.
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, env={})

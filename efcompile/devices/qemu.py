@@ -10,7 +10,8 @@ import numpy as np
 from efcompile.bundle.library import fitting
 from efcompile.bundle.load import Bundle
 from efcompile.bundle.manifest import Manifest
-from efcompile.devices.device import Array
+from efcompile.bundle.trial import Outcome, Trial, TrialSettings
+from efcompile.devices.device import Array, Watch, ignore
 from efcompile.devices.emulator import (
     InstructionCounts,
     count_at_marks,
@@ -20,6 +21,7 @@ from efcompile.devices.emulator import (
     find_emulator,
 )
 from efcompile.devices.measurement import Measurement
+from efcompile.devices.qemu_trials import SLOWDOWN, count_trials
 from efcompile.errors import DeviceError
 from efcompile.targets.target import Target
 
@@ -74,11 +76,7 @@ class Qemu:
         inference, so starting the program costs nothing; the numbers repeat exactly.  Raises
         `DeviceError` for several threads, whose waiting would be counted.
         """
-        if threads != 1:
-            raise DeviceError(
-                f"qemu counts instructions of one thread, not of {threads}: threads that wait "
-                "for each other execute a varying number. Measure with threads=1."
-            )
+        _check_single(threads)
         manifest = self._accept(bundle)
         first, *others = self._marks(bundle)
         found = self._count_twice(bundle, [first], inputs)
@@ -104,6 +102,28 @@ class Qemu:
             )
         counts = [count for _, count in found]
         return tuple(counts[i + 1] - counts[i] for i in range(len(marks)))
+
+    def measure_trials(
+        self,
+        trials: Sequence[Trial],
+        target: Target,
+        settings: TrialSettings,
+        *,
+        interleaved: bool = False,
+        watch: Watch = ignore,
+    ) -> list[Outcome]:
+        """See `TrialDevice.measure_trials`: exact instructions of one call, one value for each.
+
+        Nothing drifts, so taking turns would change nothing.  Raises `DeviceError` for several
+        threads, as `measure` does.
+        """
+        _check_single(settings.threads)
+        find_emulator()
+        refusal = self.refuses(target)
+        if refusal:
+            raise DeviceError(f"{refusal}. Tune for target='arm64' on it.")
+        timeout = min(self.timeout, SLOWDOWN * settings.timeout)
+        return count_trials(trials, target, timeout, self.name, watch)
 
     def _marks(self, bundle: Bundle) -> list[int]:
         """Every call's address in the program, in the network's order."""
@@ -155,6 +175,14 @@ class Qemu:
             )
             for what, count in {"instructions": counts.total, **asdict(counts)}.items()
         }
+
+
+def _check_single(threads: int) -> None:
+    if threads != 1:
+        raise DeviceError(
+            f"qemu counts instructions of one thread, not of {threads}: threads that wait "
+            "for each other execute a varying number. Measure with threads=1."
+        )
 
 
 def _command(bundle: Bundle, *, iterations: int, threads: int) -> list[str | Path]:

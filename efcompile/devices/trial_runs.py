@@ -5,8 +5,8 @@ For devices that start the program of `bundle.trials`: here, or on a phone.
 
 import json
 import math
-import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,10 +14,10 @@ from efcompile.bundle.trials import Outcome, TrialSettings, program_options
 from efcompile.devices.device import Watch
 from efcompile.errors import DeviceError
 
-Launch = Callable[[Sequence[str], float], Iterator[str]]
+Launch = Callable[[Sequence[str], float], Generator[str, None, None]]
 """Starts the program with these options and yields its lines as they come, whole ones only.
 Raises `ProgramEnded` when it crashed, or was ended for not writing one for so many seconds, and
-`DeviceError` when it refused to work or the device is gone."""
+`DeviceError` when it refused to work or the device is gone.  Closing it ends the program."""
 
 
 class ProgramEnded(Exception):
@@ -67,8 +67,9 @@ class _Batch:
         while first < self.count:
             options = ["--first", str(first), *program_options(settings, self.cores)]
             try:
-                for line in self.launch(options, settings.timeout):
-                    first = self._keep(line, at_least=first) + 1
+                with closing(self.launch(options, settings.timeout)) as lines:
+                    for line in lines:
+                        first = self._keep(line, at_least=first) + 1
             except ProgramEnded as end:
                 self._fail(first, str(end))
                 first += 1
@@ -99,8 +100,9 @@ class _Batch:
         skipped = ",".join(map(str, sorted(self.outcomes)))
         options = ["--interleave", *(["--skip", skipped] if skipped else [])]
         options += program_options(self.settings, self.cores)
-        for line in self.launch(options, left * self.settings.timeout):
-            self._keep(line, at_least=0)
+        with closing(self.launch(options, left * self.settings.timeout)) as lines:
+            for line in lines:
+                self._keep(line, at_least=0)
         if len(self.outcomes) < self.count:
             raise DeviceError(f"{self.device}: the program did not tell of all trials")
 
@@ -119,7 +121,7 @@ class _Batch:
 
 
 def failed(how: str, device: str) -> Outcome:
-    """The outcome of a trial without times."""
+    """The outcome of a trial that a device which measures times could not measure."""
     return Outcome((), "ns", "measured", math.nan, how, device)
 
 
@@ -139,12 +141,6 @@ def parse_line(line: str, device: str) -> tuple[int, Outcome]:
         raise DeviceError(
             f"{device}: cannot make sense of {line[:200]!r}, which should be a trial's result"
         ) from error
-
-
-def signal_text(number: int) -> str:
-    """A signal as people know it: ``signal 11 (SIGSEGV)``."""
-    known = {each.value: each.name for each in signal.Signals}
-    return f"signal {number} ({known[number]})" if number in known else f"signal {number}"
 
 
 def _mute(trial: int, outcome: Outcome) -> None:

@@ -1,5 +1,6 @@
 """Trials of small kernels, for the tests of linking and of devices."""
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from efcompile.bundle.trials import Part, Step, Trial
 from efcompile.kernels import gemm
 from efcompile.kernels.kernel import OpCall, Operand
 from efcompile.targets.target import Target
-from tests.bundle.native.programs import compile_c
 
 M, N, K = 20, 48, 32
 C_HANG = "for (volatile int i = 0;; i = 1 - i) {}"
@@ -46,10 +46,12 @@ def gemm_trial(
     return Trial(f"{name} {rows}", (step,), parts)
 
 
-def c_trial(folder: Path, name: str, body: str, *parts: Part, tasks: int = 1) -> Trial:
+def c_trial(
+    folder: Path, name: str, body: str, *parts: Part, tasks: int = 1, compiler: str = "cc"
+) -> Trial:
     """A trial of one kernel in C: `body` sees its arrays as ``p0``, ``p1``..., ``begin``, ``end``.
 
-    For this machine.  `parts` are what it takes; without any, one result of a zero.
+    `parts` are what it takes; without any, one result of a zero.
     """
     taken = parts or (result(np.zeros(1, np.float32)),)
     pointers = "".join(f"float *p{i}, " for i in range(len(taken)))
@@ -59,7 +61,8 @@ def c_trial(folder: Path, name: str, body: str, *parts: Part, tasks: int = 1) ->
         "#include <math.h>\n#include <stdint.h>\n"
         f"{C_KERNEL.format(pointers)} {{ {unused}{body} }}\n"
     )
-    path = compile_c([source], folder / f"{name}.o", "-c", "-w")
+    path = folder / f"{name}.o"
+    subprocess.run([compiler, "-O1", "-w", "-fPIC", "-c", source, "-o", path], check=True)
     step = Step("kernel", path, tuple(range(len(taken))), tasks, 64, False)
     return Trial(name, (step,), taken)
 
