@@ -208,11 +208,6 @@ def meta_schedule() -> Any:
     return _tvm().s_tir.meta_schedule
 
 
-def derived_object() -> Any:
-    """TVM's decorator for Python subclasses of its classes."""
-    return _tvm().ir.utils.derived_object
-
-
 def meta_schedule_part(base: str, implementation: Any) -> Any:
     """A MetaSchedule object, such as a ``mutator.PyMutator``, with the methods of `implementation`,
     a plain object, which it keeps alive.

@@ -43,10 +43,7 @@ class Database:
         )
         self._history: dict[tuple[str, str], list[tuple[Values, float]]] = {}
         for record in self.native.get_all_tuning_records():
-            key = key_of(record.workload.mod)
-            if key is not None:
-                known = self._history.setdefault(key, [])
-                known.append((values_of(record.trace), _seconds(record)))
+            self._note(record)
 
     def record(
         self,
@@ -55,8 +52,8 @@ class Database:
         seconds: float | None,
         space: KnobSpace | None = None,
     ) -> Any:
-        """Commit the ``TuningRecord`` of a candidate that was measured (None: failed), whether a
-        search proposed it or not, and return it.  `values` name every knob of the task's space
+        """The ``TuningRecord``, to `commit`, of a candidate that was measured (None: failed),
+        whether a search proposed it or not.  `values` name every knob of the task's `space`
         (which is made if it is not given); they need not be among its choices."""
         ms = tvm_api.meta_schedule()
         space = space or knob_space(task)
@@ -68,15 +65,23 @@ class Database:
         if seconds is not None and not 0 < seconds < _FAILED:
             raise TuningError(f"{task.name}: a candidate cannot have taken {seconds} seconds")
         module = workload(task)
-        record = ms.database.TuningRecord(
+        return ms.database.TuningRecord(
             forced_schedule(module, space, values).trace,
             self.native.commit_workload(module),
             [_FAILED if seconds is None else seconds],
             tvm_api.tvm.target.Target(tvm_api.tvm_target(task.target)),
         )
+
+    def commit(self, record: Any) -> None:
+        """Append `record` to the file and to the history of its task."""
         self.native.commit_tuning_record(record)
-        self._history.setdefault(task.key, []).append((dict(values), _seconds(record)))
-        return record
+        self._note(record)
+
+    def _note(self, record: Any) -> None:
+        key = key_of(record.workload.mod)
+        if key is not None:
+            known = self._history.setdefault(key, [])
+            known.append((values_of(record.trace), _seconds(record)))
 
     def history(self, task: Task) -> list[tuple[Values, float]]:
         """All that was measured for `task`, fastest first, in seconds; infinite for failures."""

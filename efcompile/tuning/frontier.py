@@ -1,5 +1,6 @@
 """What a task's search has seen, and where it goes on from."""
 
+import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,11 +37,9 @@ class Frontier:
         self._seen.add(self.space.vector(values))
 
     def learn(self, values: Mapping[str, int], seconds: float | None) -> None:
-        """A measurement, None if it failed.  Values that are not of the space are only noted."""
-        if not self.space.covers(values):
-            return
+        """A measurement; None or infinite if it failed."""
         self.hand_out(values)
-        if seconds is not None:
+        if seconds is not None and math.isfinite(seconds):
             self._measured.append((seconds, dict(values)))
             self._measured.sort(key=lambda pair: pair[0])
 
@@ -50,7 +49,7 @@ class Frontier:
         if not elite:
             return None
         best = elite[0][0]
-        weights = [(best / seconds) ** 4 if seconds > 0 else 1.0 for seconds, _ in elite]
+        weights = [(best / seconds) ** 4 for seconds, _ in elite]
         return self.space.nearest(self.random.choices(elite, weights)[0][1])
 
     def mutate(self, values: Mapping[str, int]) -> Values | None:

@@ -16,7 +16,7 @@ from efcompile.tuning.cost_model import KnobCostModel
 from efcompile.tuning.database import Database
 from efcompile.tuning.frontier import Frontier
 from efcompile.tuning.guard import Guard
-from efcompile.tuning.space import Values, knob_space, values_of
+from efcompile.tuning.space import KnobSpace, Values, values_of
 from efcompile.tuning.strategy import knob_context
 from efcompile.tuning.task import Task
 
@@ -37,47 +37,48 @@ class Tried:
 
 
 def tune_tasks(
-    tasks: Sequence[Task],
+    spaces: Sequence[KnobSpace],
     weights: Sequence[float],
     *,
     trials: int,
-    per_task: int,
     builder: Any,
     runner: Any,
     database: Database,
+    per_task: int | None = None,
     batch: int = 8,
     cost_model: KnobCostModel | None = None,
-    starts: Mapping[tuple[str, str], Sequence[Values]] | None = None,
+    starts: Mapping[tuple[str, str], Sequence[Mapping[str, int]]] | None = None,
     on_batch: Callable[[Task, Sequence[Tried]], None] = lambda task, tried: None,
     stop: Event | None = None,
     seed: int = 0,
     log: Path | None = None,
 ) -> None:
-    """Search the knobs of `tasks`, whose times count `weights` times, with up to `trials` new
-    candidates in all, `per_task` for each task, `batch` at a time.
+    """Search `spaces`, one for each task, whose times count `weights` times, with up to `trials`
+        new candidates in all (no more than `per_task` for each), `batch` at a time.
 
-    `builder` and `runner` are MetaSchedule's (``PyBuilder``, ``PyRunner``) or plain objects with
-    the same methods; `space.identify` tells what a ``BuilderInput.mod`` asks for.  Results of one
-    task are taken in while another's batch is built, if the runner's futures are not done at once.
+        `builder` and `runner` are MetaSchedule's (``PyBuilder``, ``PyRunner``) or plain objects with
+        the same methods; `space.identify` tells what a ``BuilderInput.mod`` asks for.  Results of one
+        task are taken in while another's batch is built, if the runner's futures are not done at once.
 
-    The analytic default is each task's first candidate, then the knobs that `starts` holds by
-    task key, taken to the nearest vector of the space.  What `database` knows of a task counts as
-    tried, is learned from, and never handed out again; new results are recorded in it before
-    `on_batch` is told.  A task ends when its space is exhausted.
+        The analytic default is each task's first candidate, then the knobs that `starts` holds by
+    x  What `database` knows of a task counts as
+        tried, is learned from, and never handed out again; new results are recorded in it before
+        `on_batch` is told.  A task ends when its space is exhausted.
 
-    Ends in order, with all results taken in, when `stop` is set.  An exception of any part, the
-    builder and runner included, comes out as it was raised, and results that were complete by
-    then are recorded.  MetaSchedule's log is appended to the file `log`, if one is given.
+        Ends in order, with all results taken in, when `stop` is set.  An exception of any part, the
+        builder and runner included, comes out as it was raised, and results that were complete by
+        then are recorded.  MetaSchedule's log is appended to the file `log`, if one is given.
     """
     guard = Guard()
     cost_model = cost_model or KnobCostModel(seed)
     scheduler = tvm_api.meta_schedule().task_scheduler.GradientBased(seed=seed + 1)
-    run = _Run(scheduler, guard, stop or Event(), len(tasks), trials, per_task, batch)
+    per_task = trials if per_task is None else per_task
+    run = _Run(scheduler, guard, stop or Event(), len(spaces), trials, per_task, batch)
     frontiers = [
-        _frontier(task, database, cost_model, (starts or {}).get(task.key, ()), f"{seed} {i}")
-        for i, task in enumerate(tasks)
+        _frontier(space, database, cost_model, (starts or {}).get(space.task.key, ()), seed + i)
+        for i, space in enumerate(spaces)
     ]
-    recorder = _Recorder(tasks, frontiers, database, cost_model, on_batch)
+    recorder = _Recorder(frontiers, database, cost_model, on_batch)
     with _logging(log) as logger:
         contexts = [
             knob_context(frontier, _Share(run, i), seed=seed + 2 + i, log=logger, part=guard.part)
@@ -108,18 +109,17 @@ def tune_tasks(
 
 
 def _frontier(
-    task: Task,
+    space: KnobSpace,
     database: Database,
     cost_model: KnobCostModel,
-    starts: Sequence[Values],
-    seed: str,
+    starts: Sequence[Mapping[str, int]],
+    seed: int,
 ) -> Frontier:
-    space = knob_space(task)
-    frontier = Frontier(space, Random(seed), [space.start, *starts])
-    for values, seconds in database.history(task):
-        frontier.learn(values, seconds)
+    frontier = Frontier(space, Random(seed), [space.start, *map(dict, starts)])
+    for values, seconds in database.history(space.task):
         if space.covers(values):
-            cost_model.learn(task.key, values, seconds)
+            frontier.learn(values, seconds)
+            cost_model.learn(space.task.key, values, seconds)
     return frontier
 
 
@@ -167,14 +167,14 @@ class _Recorder:
     """MetaSchedule's callback for a batch's results.  The stock ones would record candidates that
     were not run as failures, and keep every sample where the median is wanted."""
 
-    tasks: Sequence[Task]
     frontiers: Sequence[Frontier]
     database: Database
     cost_model: KnobCostModel
     on_batch: Callable[[Task, Sequence[Tried]], None]
 
     def apply(self, scheduler: Any, number: int, candidates: Any, built: Any, results: Any) -> None:
-        task, frontier = self.tasks[number], self.frontiers[number]
+        frontier = self.frontiers[number]
+        task = frontier.space.task
         tried = []
         for candidate, result in zip(candidates, results, strict=True):
             values = values_of(candidate.sch.trace)
@@ -182,7 +182,7 @@ class _Recorder:
             if failure == NOT_RUN:
                 continue
             seconds = None if failure else median(float(value) for value in result.run_secs)
-            self.database.record(task, values, seconds, frontier.space)
+            self.database.commit(self.database.record(task, values, seconds, frontier.space))
             frontier.learn(values, seconds)
             self.cost_model.learn(task.key, values, seconds)
             tried.append(Tried(values, seconds, failure))

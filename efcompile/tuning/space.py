@@ -36,7 +36,8 @@ _KERNEL, _SHAPE, _SUMMARY = "efcompile.kernel", "efcompile.shape", "efcompile.kn
 @dataclass(frozen=True, eq=False)
 class KnobSpace:
     """The vectors of a task: per knob path the values to try, rising, the default's among them;
-    `start` is the default's vector, which counts as legal, of the knobs `default`.  Knobs not listed keep the default's value."""
+    `start` is the vector of the analytic knobs `default`, and counts as legal.  Knobs that are not
+    listed keep the default's value."""
 
     task: Task
     values: dict[str, tuple[int, ...]]
