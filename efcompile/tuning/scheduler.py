@@ -54,20 +54,20 @@ def tune_tasks(
     log: Path | None = None,
 ) -> None:
     """Search `spaces`, one for each task, whose times count `weights` times, with up to `trials`
-        new candidates in all (no more than `per_task` for each), `batch` at a time.
+    new candidates in all (no more than `per_task` for each), `batch` at a time.
 
-        `builder` and `runner` are MetaSchedule's (``PyBuilder``, ``PyRunner``) or plain objects with
-        the same methods; `space.identify` tells what a ``BuilderInput.mod`` asks for.  Results of one
-        task are taken in while another's batch is built, if the runner's futures are not done at once.
+    `builder` and `runner` are MetaSchedule's (``PyBuilder``, ``PyRunner``) or plain objects with
+    the same methods; `space.identify` tells what a ``BuilderInput.mod`` asks for.  While the
+    runner's futures of one task are not done, other tasks' batches are built.
 
-        The analytic default is each task's first candidate, then the knobs that `starts` holds by
-    x  What `database` knows of a task counts as
-        tried, is learned from, and never handed out again; new results are recorded in it before
-        `on_batch` is told.  A task ends when its space is exhausted.
+    The analytic default is each task's first candidate, then the knobs that `starts` holds by
+    task key, each taken to the nearest vector of the space.  What `database` knows of a task
+    counts as tried, is learned from, and never handed out again; new results are recorded in it
+    before `on_batch` is told.  A task ends when its space is exhausted.
 
-        Ends in order, with all results taken in, when `stop` is set.  An exception of any part, the
-        builder and runner included, comes out as it was raised, and results that were complete by
-        then are recorded.  MetaSchedule's log is appended to the file `log`, if one is given.
+    Ends in order, with all results taken in, when `stop` is set.  An exception of any part, the
+    builder and runner included, comes out as it was raised, and results that were complete by
+    then are recorded.  MetaSchedule's log is appended to the file `log`, if one is given.
     """
     guard = Guard()
     cost_model = cost_model or KnobCostModel(seed)
@@ -97,13 +97,13 @@ def tune_tasks(
                 database.native,
                 guard.part("cost_model.PyCostModel", cost_model),
             )
-        except RuntimeError:
+        except Exception:
             if guard.error is None:
                 raise
         if guard.error is not None:
             error, guard.error = guard.error, None
             # What has been measured of other tasks is worth keeping; the first error is the news.
-            with suppress(RuntimeError):
+            with suppress(Exception):
                 run.take_in()
             raise error
 
