@@ -15,7 +15,7 @@ Server = Annotated[
 Key = Annotated[
     str | None,
     typer.Option(
-        envvar="EFCOMPILE_RPC_KEY",
+        envvar="TVM_TRACKER_KEY",
         help="rpc: the key under which the servers are registered",
         show_default=False,
     ),

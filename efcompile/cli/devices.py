@@ -4,11 +4,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from efcompile.cli import doctor, options
+from efcompile.cli import doctor, emulate, options
 from efcompile.cli.console import out, print_json
 
 app = typer.Typer(no_args_is_help=False)
 app.command("doctor")(doctor.doctor)
+app.command("emulate")(emulate.emulate)
 
 
 @app.callback(invoke_without_command=True)
