@@ -1,6 +1,7 @@
 """``efcompile devices emulate``: an arm64 phone to rehearse with, here."""
 
 import contextlib
+import sys
 from typing import Annotated
 
 import typer
@@ -53,13 +54,13 @@ def emulate(
             else:
                 address = Address.parse(tracker)
             server = running.enter_context(emulated_server(address, key=key, cpu=cpu or PLAIN_CPU))
-        if json:
-            # Complete when it is read, though this goes on.
-            print_json({"tracker": str(server.tracker), "server": str(server.server)})
-        else:
-            _explain(str(server.tracker), str(server.server), key)
-        out.file.flush()
         try:
+            if json:
+                # Complete when it is read, though this goes on.
+                print_json({"tracker": str(server.tracker), "server": str(server.server)})
+                sys.stdout.flush()
+            else:
+                _explain(str(server.tracker), str(server.server), key)
             server.service.wait()
         except KeyboardInterrupt:
             say("ending")
@@ -79,5 +80,5 @@ def _explain(tracker: str, server: str, key: str) -> None:
         "Only this machine can",
         "Ctrl-C ends it",
     )
-    for line in lines:
-        out.print(line, markup=False)
+    out.print("\n".join(lines), markup=False)
+    sys.stdout.flush()
