@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 from efcompile.bundle.trial import Part, Step, Trial
@@ -12,15 +13,16 @@ from efcompile.tuning.workload import example
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """One kernel of a trial: the op call it serves, and its code for certain knobs.  `wires` says
-    which runtime operands are the result of the stage before."""
+    """One kernel of a trial: the op call it serves, and its code for certain knobs.  `operands`
+    tells what the trial calls the runtime operands of the call, if not the same: None is the
+    result of the stage before."""
 
     kernel: Kernel
     shape: Any
     knobs: Any
     call: OpCall
     code: Compiled
-    wires: frozenset[str] = frozenset()
+    operands: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass
@@ -40,46 +42,38 @@ class Data:
 def make_trial(
     name: str, stages: Sequence[Stage], given: Mapping[str, Array], expected: Array
 ) -> Trial:
-    """The trial of `stages`, run one after the other.  `given` are the operands by the name each
-    stage's `pack` uses (chains: see `Stage.wires`), `expected` is the last stage's result."""
+    """The trial of `stages`, run one after the other, on the runtime operands `given`; `expected`
+    is what the last one must make."""
     parts: list[Part] = []
-    steps: list[Step] = []
     places: dict[str, int] = {}
-    before: int | None = None
+    steps: list[Step] = []
 
     def place(part: Part) -> int:
         parts.append(part)
         return len(parts) - 1
 
-    for number, stage in enumerate(stages):
-        positions: list[int] = []
-        for item in stage.kernel.pack(stage.call, stage.shape, stage.knobs):
-            if not isinstance(item, str):
-                positions.append(place(Part("constant", item.nbytes, item)))
-            elif item in stage.wires:
-                assert before is not None, f"{name}: {item} has no stage before it"
-                positions.append(before)
-            else:
-                if item not in places:
-                    places[item] = place(Part("input", given[item].nbytes, given[item]))
-                positions.append(places[item])
-        if number == len(stages) - 1:
-            before = place(Part("output", expected.nbytes, expected))
-        else:
-            size = stage.call.out
-            count = 4
-            for extent in size.shape:
-                count *= extent
-            before = place(Part("middle", count, None))
+    def operand(stage: Stage, item: str) -> int:
+        known = stage.operands.get(item, item)
+        if known is None:
+            return steps[-1].args[-1]
+        if known not in places:
+            places[known] = place(Part("input", given[known].nbytes, given[known]))
+        return places[known]
+
+    for stage in stages:
+        args = [
+            operand(stage, item)
+            if isinstance(item, str)
+            else place(Part("constant", item.nbytes, item))
+            for item in stage.kernel.pack(stage.call, stage.shape, stage.knobs)
+        ]
+        last = stage is stages[-1]
+        size = 4 * prod(stage.call.out.shape)
+        args.append(place(Part("output", size, expected) if last else Part("middle", size, None)))
         code = stage.code
         steps.append(
             Step(
-                code.symbol,
-                code.object,
-                (*positions, before),
-                code.tasks,
-                code.scratch_bytes,
-                code.chained,
+                code.symbol, code.object, tuple(args), code.tasks, code.scratch_bytes, code.chained
             )
         )
     return Trial(name, tuple(steps), tuple(parts))

@@ -1,0 +1,294 @@
+"""A tuning run: measure what is there, search where it costs most, accept what wins again."""
+
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from efcompile import tvm_api
+from efcompile.bundle.trial import Outcome, TrialSettings
+from efcompile.devices.device import TrialDevice
+from efcompile.errors import DeviceError, TuningError
+from efcompile.kernels.knob_source import SHIPPED, KnobSource
+from efcompile.kernels.knobs import flatten, with_values
+from efcompile.kernels.tuned import TargetClass, Winner, Winners
+from efcompile.targets.target import Target
+from efcompile.tuning.acceptance import decide
+from efcompile.tuning.bench import Bench, Candidate, seconds
+from efcompile.tuning.board import Board, Watch
+from efcompile.tuning.database import Database, open_database
+from efcompile.tuning.fusion import judge_fusion
+from efcompile.tuning.journal import Entry, Journal
+from efcompile.tuning.progress import Progress, TaskState
+from efcompile.tuning.scheduler import tune_tasks
+from efcompile.tuning.search import Builder, Runner, Trials
+from efcompile.tuning.space import KnobSpace, identify, knob_space
+from efcompile.tuning.task import Task
+
+HEAVIEST = 10
+"""Tasks that are tuned, if nobody says."""
+FINALISTS = 3
+"""Candidates of a task that are measured again beside what it started with."""
+ROUNDS = 40
+"""Rounds, at least, of that."""
+PER_TASK = 2
+"""How many times its even share of the trials one task may get."""
+BATCH = 8
+"""Candidates proposed at a time for each device."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What a run found: `winners` (those that won again, not yet kept), the `tasks`' last states,
+    the `trials` done, whether it was `stopped` early, its `seconds`, and the `folder` of its
+    records."""
+
+    winners: Winners
+    tasks: tuple[TaskState, ...]
+    trials: int
+    stopped: bool
+    seconds: float
+    folder: Path
+
+
+def silent(progress: Progress) -> None:
+    """A watcher that does not care."""
+
+
+def records_folder(work_dir: Path, kind: str, target: Target) -> Path:
+    """Where records of one kind for one class of targets are: times and emulated counts never
+    meet."""
+    return work_dir / kind / TargetClass.of(target).name
+
+
+def tune(
+    tasks: Sequence[Task],
+    device: TrialDevice,
+    *,
+    target: Target,
+    trials: int,
+    work_dir: Path,
+    settings: TrialSettings,
+    knobs: KnobSource = SHIPPED,
+    related: Sequence[Winners] = (),
+    heaviest: int = HEAVIEST,
+    watch: Watch = silent,
+    stop: threading.Event | None = None,
+) -> Tuning:
+    """Search better knobs for the `heaviest` of `tasks` on `device`, in `trials` trials, those
+    that `work_dir` holds of these tasks included.
+
+    It starts from the knobs that `knobs` gives, and tries those of `related` targets early.  Once
+    `stop` is set it ends with the batch at hand, and what was found counts.  Raises `TuningError`
+    when there is nothing to tune or no task can be measured, and `DeviceError` when the device is
+    gone; every finished trial is in the journal then.
+    """
+    if not tasks:
+        raise TuningError("this model has no kernel with knobs to tune")
+    if trials < 1 or heaviest < 1:
+        raise TuningError(f"nothing to do in {trials} trials of {heaviest} tasks: ask for some")
+    stop = stop or threading.Event()
+    board = Board(device, trials, watch)
+    with tempfile.TemporaryDirectory(prefix="efcompile-tune-") as scratch:
+        bench = Bench(device, target, settings, Path(scratch))
+        run = _Run(bench, board, knobs, related, work_dir, stop)
+        return run.all(tasks, heaviest, trials)
+
+
+@dataclass(frozen=True, eq=False)
+class _Contender:
+    """A task that is tuned: its space, the knobs it starts with, and their cost."""
+
+    task: Task
+    space: KnobSpace
+    start: dict[str, int]
+    cost: float
+
+
+class _Run:
+    def __init__(
+        self,
+        bench: Bench,
+        board: Board,
+        knobs: KnobSource,
+        related: Sequence[Winners],
+        work_dir: Path,
+        stop: threading.Event,
+    ) -> None:
+        self._bench, self._board, self._knobs, self._related = bench, board, knobs, related
+        self._work_dir, self._stop = work_dir, stop
+
+    def all(self, tasks: Sequence[Task], heaviest: int, trials: int) -> Tuning:
+        self._board.begin("what is there")
+        contenders, outcomes = self._baseline(tasks)
+        kind, unit = outcomes[0].kind, outcomes[0].unit
+        folder = records_folder(self._work_dir, kind, self._bench.target)
+        chosen = contenders[:heaviest]
+        self._board.show([(one.task, one.cost) for one in chosen], unit)
+        journal = Journal.open(folder / "trials.jsonl")
+        with open_database(folder) as database:
+            self._remember(journal, database, chosen)
+            self._search(journal, database, chosen, trials, folder)
+        self._board.begin("the best once more, in turns")
+        winners = [found for one in chosen if (found := self._confirm(journal, one, unit))]
+        base = Winners(
+            target=TargetClass.of(self._bench.target),
+            device=self._bench.device.name,
+            kind=kind,
+            threads=self._bench.settings.threads,
+            versions=tvm_api.installed_versions(),
+            winners=tuple(winners),
+        )
+        self._board.begin("fused or apart")
+        splits = judge_fusion(
+            [one.task for one in chosen], self._bench, self._with(base), self._stop
+        )
+        self._board.begin("done")
+        return Tuning(
+            base.model_copy(update={"splits": splits}),
+            self._board.states,
+            self._board.trials,
+            self._stop.is_set(),
+            self._board.seconds,
+            folder,
+        )
+
+    def _with(self, winners: Winners) -> KnobSource:
+        """The knobs as they are once `winners` are kept."""
+        return KnobSource((winners, *self._knobs.records), self._knobs.shipped)
+
+    def _start(self, task: Task, space: KnobSpace) -> dict[str, int]:
+        """The knobs in use, on the paths that are searched and those where they differ from the
+        analytic ones."""
+        now = flatten(self._knobs(task.kernel, task.shape, task.target))
+        analytic = flatten(task.default)
+        return {p: v for p, v in now.items() if p in space.values or v != analytic[p]}
+
+    def _baseline(self, tasks: Sequence[Task]) -> tuple[list[_Contender], list[Outcome]]:
+        """Every task with its cost as it is, heaviest first, and the outcomes."""
+        spaces = [knob_space(task) for task in tasks]
+        starts = [self._start(task, space) for task, space in zip(tasks, spaces, strict=True)]
+        compiled = self._bench.compile(list(zip(tasks, starts, strict=True)))
+        candidates = []
+        for task, start, (_, code) in zip(tasks, starts, compiled, strict=True):
+            if isinstance(code, str):
+                raise TuningError(f"{task.name}, as it is without tuning: {code}")
+            candidates.append(Candidate(task, start, code))
+        outcomes = self._bench.measure(candidates)
+        found = []
+        for task, space, start, outcome in zip(tasks, spaces, starts, outcomes, strict=True):
+            if outcome.failure:
+                raise DeviceError(
+                    f"{self._bench.device.name} cannot run {task.name} as it is without tuning: "
+                    f"{outcome.failure}. `efcompile devices doctor` may tell why"
+                )
+            found.append(_Contender(task, space, start, seconds(outcome) * 1e9))
+        found.sort(key=lambda one: -one.task.times * one.cost)
+        return found, outcomes
+
+    def _remember(self, journal: Journal, database: Database, chosen: Sequence[_Contender]) -> None:
+        """Put the knobs it starts with, and trials that a killed run left in the journal alone,
+        into the database: the search goes on from there."""
+        for one in chosen:
+            known = {
+                one.space.vector(values)
+                for values, _ in database.history(one.task)
+                if one.space.covers(values)
+            }
+            if one.space.covers(one.start) and one.space.vector(one.start) not in known:
+                database.commit(database.record(one.task, one.start, one.cost * 1e-9, one.space))
+                known.add(one.space.vector(one.start))
+            for entry in journal.of(one.task.key).values():
+                self._board.count(entry)
+                if one.space.covers(entry.knobs) and one.space.vector(entry.knobs) not in known:
+                    database.commit(
+                        database.record(one.task, entry.knobs, entry.seconds, one.space)
+                    )
+
+    def _search(
+        self,
+        journal: Journal,
+        database: Database,
+        chosen: Sequence[_Contender],
+        trials: int,
+        folder: Path,
+    ) -> None:
+        left = trials - self._board.trials
+        if left <= 0 or self._stop.is_set():
+            return
+        self._board.begin("searching", searching=True)
+        by_key = {one.task.key: one.task for one in chosen}
+        trying = Trials(self._bench, journal, by_key, self._board.count)
+        tune_tasks(
+            [one.space for one in chosen],
+            [float(one.task.times) for one in chosen],
+            trials=left,
+            per_task=PER_TASK * -(-trials // len(chosen)),
+            batch=BATCH,
+            starts={one.task.key: self._starts(one) for one in chosen},
+            builder=Builder(trying, identify),
+            runner=Runner(trying),
+            database=database,
+            stop=self._stop,
+            log=folder / "metaschedule.log",
+        )
+
+    def _starts(self, one: _Contender) -> list[dict[str, int]]:
+        """Vectors to try early: the analytic default, and what won on related targets."""
+        kernel, shape = one.task.key
+        analytic = flatten(one.task.default)
+        found = [{path: analytic[path] for path in one.space.values}]
+        for winners in self._related:
+            for winner in winners.winners:
+                if (winner.kernel, winner.shape) == (kernel, shape):
+                    found.append({p: v for p, v in winner.knobs.items() if p in one.space.values})
+        return found
+
+    def _confirm(self, journal: Journal, one: _Contender, unit: str) -> Winner | None:
+        """The knobs that win over the start in turns, if any do."""
+        finalists = _finalists(journal, one)
+        wanted = [one.start, *finalists]
+        compiled = self._bench.compile([(one.task, values) for values in wanted])
+        built = [
+            Candidate(one.task, values, code)
+            for values, (_, code) in zip(wanted, compiled, strict=True)
+            if not isinstance(code, str)
+        ]
+        if not finalists or len(built) < 2 or built[0].values is not one.start:
+            self._board.decide(one.task, one.cost, one.cost, "default kept")
+            return None
+        start, *others = self._bench.measure(built, rounds=ROUNDS)
+        decision = decide(start, others)
+        if decision.candidate is None:
+            cost = one.cost if start.failure else decision.start
+            self._board.decide(one.task, cost, cost, "default kept")
+            return None
+        self._board.decide(one.task, decision.start, decision.best, "accepted")
+        kernel, shape = one.task.key
+        values = built[1 + decision.candidate].values
+        return Winner(
+            kernel=kernel,
+            shape=shape,
+            knobs=flatten(with_values(one.task.default, values)),
+            start=decision.start,
+            best=decision.best,
+            unit=unit,
+            date=date.today().isoformat(),
+        )
+
+
+def _finalists(journal: Journal, one: _Contender) -> list[Mapping[str, int]]:
+    """The best of the journal that were not slower than the start, and are legal still."""
+    found: list[tuple[float, Entry]] = [
+        (entry.seconds, entry)
+        for entry in journal.of(one.task.key).values()
+        if entry.seconds is not None
+        and entry.knobs != one.start
+        and one.space.covers(entry.knobs)
+        and one.space.legal(entry.knobs)
+    ]
+    found.sort(key=lambda pair: pair[0])
+    limit = one.cost * 1e-9 * 1.02  # measured once each: a little slower may be a little faster
+    return [entry.knobs for cost, entry in found[:FINALISTS] if cost < limit]
