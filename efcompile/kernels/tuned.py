@@ -26,7 +26,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-M = TypeVar("M", bound=_Frozen)
+M = TypeVar("M", bound=BaseModel)
 
 
 class Winner(_Frozen):

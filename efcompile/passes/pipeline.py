@@ -32,6 +32,7 @@ from efcompile.passes.merge_heads import MergeHeads
 from efcompile.passes.merge_projections import MergeProjections
 from efcompile.passes.pointwise_to_linear import PointwiseToLinear
 from efcompile.passes.precompute_attention_bias import PrecomputeAttentionBias
+from efcompile.passes.split_fused import SplitFused, with_splits
 from efcompile.passes.split_projections import SplitProjections
 from efcompile.passes.swap_patch_embed import SwapPatchEmbed
 
@@ -99,7 +100,10 @@ CONSTRAINTS: tuple[Order, ...] = (
         Order(p.name, Legalise.name, "it matches the normal form, not the dialect")
         for p in STRUCTURAL
     ),
-    *(Order(Legalise.name, p.name, "it matches the dialect, not the normal form") for p in DIALECT),
+    *(
+        Order(Legalise.name, p.name, "it matches the dialect, not the normal form")
+        for p in (*DIALECT, SplitFused())
+    ),
     Order("swap-patch-embed", "fold-batchnorm", "its approximate form brings batch norms"),
     Order("fold-batchnorm", "fold-layer-scale", _AFTER_NORMS),
     Order("fold-batchnorm", "merge-heads", _AFTER_NORMS),
@@ -113,14 +117,23 @@ CONSTRAINTS: tuple[Order, ...] = (
     Order("fuse-epilogue", "fuse-ffn", "blocks are made of ops that have their epilogues"),
     Order("fuse-ffn", "fuse-separable", "it would take the second half of the blocks"),
     Order("fuse-epilogue", "fuse-mlp", "blocks are made of ops that have their epilogues"),
+    *(
+        Order(name, SplitFused.name, "it would fuse again what was taken apart")
+        for name in ("fuse-pool-mixer", "fuse-ffn", "fuse-separable", "fuse-mlp")
+    ),
 )
 
 
 def build_pipeline(
-    passes: Sequence[Pass | str] | None = None, disabled: Sequence[str] = ()
+    passes: Sequence[Pass | str] | None = None,
+    disabled: Sequence[str] = (),
+    splits: Sequence[str] = (),
 ) -> tuple[Pass, ...]:
     """The passes to run: `passes` (names of `PIPELINE`'s, or passes) in that order, or all of
     `PIPELINE`; without those named in `disabled`.
+
+    `splits`, signatures of fused ops that tuning found faster apart, are for `SplitFused`: it
+    stands behind `PIPELINE` if there are any, and in `passes` where they name it.
 
     Only what is in the dialect has kernels, so `legalise` is put in its place, between the two
     phases, where `passes` lack it.
@@ -130,12 +143,14 @@ def build_pipeline(
     """
     given = PIPELINE if passes is None else passes
     chosen = [p if isinstance(p, Pass) else pass_named(p) for p in given]
+    if passes is None or any(isinstance(p, SplitFused) for p in chosen):
+        chosen = list(with_splits(chosen, splits))
     without = {pass_named(name).name for name in disabled}
     if Legalise.name in without:
         raise InputError(f"{Legalise.name} cannot be disabled: only the dialect has kernels")
     chosen = [p for p in chosen if p.name not in without]
     if Legalise.name not in [p.name for p in chosen]:
-        dialect = {p.name for p in DIALECT}
+        dialect = {*(p.name for p in DIALECT), SplitFused.name}
         place = next((i for i, p in enumerate(chosen) if p.name in dialect), len(chosen))
         chosen.insert(place, Legalise())
     _check_order([p.name for p in chosen])
@@ -143,8 +158,9 @@ def build_pipeline(
 
 
 def pass_named(name: str) -> Pass:
-    """The pass of `PIPELINE` with that name; `InputError` with the nearest one if there is none."""
-    known = {p.name: p for p in PIPELINE}
+    """The pass of `PIPELINE` with that name, or `SplitFused`; `InputError` with the nearest one if
+    there is none."""
+    known = {p.name: p for p in (*PIPELINE, SplitFused())}
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
         raise InputError(

@@ -73,10 +73,14 @@ def signatures(graph_module: GraphModule) -> frozenset[str]:
 
 
 def with_splits(pipeline: Sequence[Pass], splits: Sequence[str]) -> tuple[Pass, ...]:
-    """`pipeline` with this pass behind it, if there is anything to split and it has none yet."""
-    if not splits or any(isinstance(step, SplitFused) for step in pipeline):
+    """`pipeline` with `splits` for this pass: where it stands without any, else behind the rest.
+    Without `splits` it is left as it is, and so is a pass that has its own."""
+    if not splits:
         return tuple(pipeline)
-    return (*pipeline, SplitFused(tuple(splits)))
+    new = SplitFused(tuple(splits))
+    if not any(isinstance(step, SplitFused) for step in pipeline):
+        return (*pipeline, new)
+    return tuple(new if step == SplitFused() else step for step in pipeline)
 
 
 def _shape_of(value: Any) -> tuple[int, ...] | None:

@@ -5,6 +5,7 @@ import pytest
 from efcompile.errors import InputError
 from efcompile.passes.fold_batchnorm import FoldBatchnorm
 from efcompile.passes.pipeline import CONSTRAINTS, DIALECT, PIPELINE, STRUCTURAL, build_pipeline
+from efcompile.passes.split_fused import SplitFused
 
 
 def _names(*args: object, **kwargs: object) -> list[str]:
@@ -18,7 +19,7 @@ def test_the_default_keeps_its_own_rules() -> None:
 
 
 def test_every_rule_is_about_passes_that_exist() -> None:
-    known = {p.name for p in PIPELINE}
+    known = {*(p.name for p in PIPELINE), SplitFused.name}
     for rule in CONSTRAINTS:
         assert {rule.first, rule.then} <= known and rule.reason
 
@@ -37,6 +38,15 @@ def test_legalise_is_put_between_the_phases() -> None:
 def test_disabled_passes_are_left_out() -> None:
     names = _names(None, ["fold-batchnorm", "fuse-mlp"])
     assert names == [p.name for p in PIPELINE if p.name not in ("fold-batchnorm", "fuse-mlp")]
+
+
+def test_splits_go_behind_the_default_and_where_they_are_named() -> None:
+    assert build_pipeline(None, (), ["s"]) == (*PIPELINE, SplitFused(("s",)))
+    assert build_pipeline(None, ["split-fused"], ["s"]) == PIPELINE
+    assert _names(["fuse-mlp"], (), ["s"]) == ["legalise", "fuse-mlp"]
+    named = build_pipeline(["fuse-mlp", "split-fused"], (), ["s"])
+    assert named[-1] == SplitFused(("s",)) and len(named) == 3
+    assert _names(["split-fused"]) == ["legalise", "split-fused"]
 
 
 def test_legalise_cannot_be_disabled() -> None:

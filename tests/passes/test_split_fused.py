@@ -56,3 +56,4 @@ def test_it_joins_a_pipeline_that_has_something_to_split() -> None:
     longer = with_splits(PIPELINE, ("a", "b"))
     assert longer == (*PIPELINE, SplitFused(("a", "b")))
     assert with_splits(longer, ("c",)) == longer
+    assert with_splits((*PIPELINE, SplitFused()), ("a", "b")) == longer
