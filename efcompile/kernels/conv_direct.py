@@ -19,6 +19,14 @@ from efcompile.kernels.emit import Emitter, Expr, View, int32
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.register_tile import SHORT, Tile, choose_tile, pack_panels
 from efcompile.kernels.rows import PaddedRow, copy_padded, gemm_rows, smaller
+from efcompile.kernels.spaces import (
+    prefetch_legal,
+    scratch_legal,
+    sizes,
+    tasks_legal,
+    tile_choices,
+    tile_legal,
+)
 from efcompile.kernels.span import share
 from efcompile.kernels.tile import Segment, Sink, store_epilogue
 from efcompile.targets.target import Target
@@ -26,14 +34,20 @@ from efcompile.targets.target import Target
 
 @dataclass(frozen=True)
 class Knobs:
-    """`tile`, and the output rows and weight panels of one task.
+    """`tile`, the output rows and weight panels of one task, whether weights are asked for a
+    panel ahead (where they are cold or tiles enough), and the order of the tasks.
 
-    The tasks of a block of rows follow one another, so a thread copies the block's input once.
+    Many rows go over the weights seldom, few have their input in a small cache.  The tasks of a
+    block of rows follow one another, so a thread copies the block's input once; with
+    `weights_stay` those of a group of panels do, whose weights stay in the cache while the
+    blocks go by, copied anew each time.
     """
 
     tile: Tile
     task_rows: int
     task_panels: int
+    prefetch: bool
+    weights_stay: bool
 
 
 @dataclass(frozen=True)
@@ -101,15 +115,87 @@ def default_knobs(shape: ConvShape, target: Target) -> Knobs:
         rows += 1
     cores = target.cores
     wanted = max(1, 2 * cores // shape.batch)
+    # On NEON asking ahead showed as instructions only.
+    ahead = not tile.lane_a
     if not heavy:
         most = min(rows, -(-shape.out_height // wanted))
-        return Knobs(tile, even_size(shape.out_height, most, cores, shape.batch), panels)
+        task_rows = even_size(shape.out_height, most, cores, shape.batch)
+        return Knobs(tile, task_rows, panels, ahead, weights_stay=False)
     blocks = -(-shape.out_height // rows)
     if panels * blocks * shape.batch % cores:
         rows = min(rows, -(-shape.out_height // cores))
         blocks = -(-shape.out_height // rows)
     most = max(1, panels * blocks // wanted)
-    return Knobs(tile, rows, even_size(panels, most, cores, blocks * shape.batch))
+    task_panels = even_size(panels, most, cores, blocks * shape.batch)
+    return Knobs(tile, rows, task_panels, ahead, weights_stay=False)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How the knobs cut the product: whole panels, blocks of rows and parts of the panels,
+    scratch."""
+
+    panels: int
+    blocks: int
+    parts: int
+    tasks: int
+    stage_floats: int
+    scratch_bytes: int
+
+
+def _plan(shape: ConvShape, knobs: Knobs) -> _Plan:
+    tile = knobs.tile
+    panels = shape.filters // shape.groups // tile.panel
+    blocks = -(-shape.out_height // knobs.task_rows)
+    parts = max(1, -(-panels // knobs.task_panels))
+    stage = 0 if shape.act in CHEAP else tile.rows * tile.panel
+    floats = stage + _copied_floats(shape, knobs.task_rows)
+    return _Plan(panels, blocks, parts, shape.batch * blocks * parts, stage, 4 * floats)
+
+
+def _asks_ahead(shape: ConvShape, target: Target, knobs: Knobs) -> bool:
+    """Whether prefetch is worth it: tasks of few tiles find the weights where the task before
+    left them, if L2 holds them, and several requests a step make LLVM move sums to the stack."""
+    tile, columns = knobs.tile, shape.filters // shape.groups
+    passes = knobs.task_rows * -(-shape.out_width // tile.rows)
+    cold = 4 * _depth(shape) * columns > target.l2_bytes
+    return cold or 16 * passes >= tile.unroll * tile.panel
+
+
+def choices(shape: ConvShape, target: Target) -> dict[str, tuple[int, ...]]:
+    """Tiles, cuts around the default's, prefetch, order."""
+    default = default_knobs(shape, target)
+    columns, plan = shape.filters // shape.groups, _plan(shape, default)
+    return {
+        **tile_choices("tile", shape.out_width, columns, target),
+        "task_rows": sizes(shape.out_height, default.task_rows),
+        "task_panels": sizes(plan.panels, default.task_panels),
+        "prefetch": (0, 1),
+        "weights_stay": (0, 1),
+    }
+
+
+def legal(shape: ConvShape, target: Target, knobs: Knobs) -> bool:
+    """Whether the tile fits, the cut is one, and no knob is turned that changes nothing."""
+    tile, columns, default = knobs.tile, shape.filters // shape.groups, default_knobs(shape, target)
+    fitting = tile == default.tile or tile_legal(
+        tile, shape.out_width, columns, target, _depth(shape)
+    )
+    if not (fitting and min(knobs.task_rows, knobs.task_panels) >= 1):
+        return False
+    plan, usual = _plan(shape, knobs), _plan(shape, default)
+    tiles = -(-shape.out_width // tile.rows) * tile.rows
+    asks = _asks_ahead(shape, target, knobs) and prefetch_legal(
+        knobs.prefetch, default.prefetch, knobs.task_rows * tiles, columns, tile
+    )
+    return (
+        knobs.task_rows <= shape.out_height
+        and knobs.task_panels <= max(1, plan.panels)
+        and (asks or knobs.prefetch == default.prefetch)
+        and (not knobs.weights_stay or (plan.parts > 1 and plan.blocks * shape.batch > 1))
+        and scratch_legal(plan.scratch_bytes, usual.scratch_bytes, target)
+        and tasks_legal(plan.tasks, usual.tasks, target)
+    )
 
 
 def pack(call: OpCall, shape: ConvShape, knobs: Knobs) -> list[str | Array]:
@@ -131,27 +217,24 @@ def build(symbol: str, shape: ConvShape, target: Target, knobs: Knobs) -> Built:
     out, scratch = e.pointer("out"), e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
 
-    staged = shape.act not in CHEAP
-    stage_floats = tile.rows * tile.panel if staged else 0
-    columns = shape.filters // shape.groups
-    depth = _depth(shape)
-    panels = columns // tile.panel
-    parts = max(1, -(-panels // knobs.task_panels))
-    blocks = -(-shape.out_height // knobs.task_rows)
+    plan = _plan(shape, knobs)
+    blocks, parts = plan.blocks, plan.parts
+    columns, depth = shape.filters // shape.groups, _depth(shape)
     out_row = shape.out_width * shape.filters
-    # Tasks of few tiles find the weights where the task before left them, if L2 holds them, and
-    # several requests a step make LLVM move sums to the stack.
-    passes = knobs.task_rows * -(-shape.out_width // tile.rows)
-    cold = 4 * depth * columns > target.l2_bytes
-    prefetched = knobs.task_rows if cold or 16 * passes >= tile.unroll * tile.panel else None
+    asks = knobs.prefetch and _asks_ahead(shape, target, knobs)
+    chained = parts > 1 and not knobs.weights_stay
 
     with e.loop(end - begin, "task", begin) as task:
-        part, block = e.hold(task % parts), e.hold(task // parts)
+        if knobs.weights_stay:
+            every = shape.batch * blocks
+            part, block = e.hold(task // every), e.hold(task % every)
+        else:
+            part, block = e.hold(task % parts), e.hold(task // parts)
         image, first = e.hold(block // blocks), e.hold(block % blocks * knobs.task_rows)
         rows = e.hold(smaller(shape.out_height - first, knobs.task_rows))
         # The copy outlives the task: the next parts of the block find it, on the same thread.
-        fresh = (part == int32(0)) | (task == begin) if parts > 1 else None
-        source = _source(e, shape, target, x, scratch.at(stage_floats), image, first, rows,
+        fresh = (part == int32(0)) | (task == begin) if chained else None
+        source = _source(e, shape, target, x, scratch.at(plan.stage_floats), image, first, rows,
                          knobs.task_rows, fresh)  # fmt: skip
         target_rows = e.let((image * shape.out_height + first) * out_row)
         with e.loop(shape.groups, "group") as group:
@@ -168,17 +251,15 @@ def build(symbol: str, shape: ConvShape, target: Target, knobs: Knobs) -> Built:
                 columns,
                 shape.out_width,
                 rows,
-                share(e, part, parts, knobs.task_panels, panels),
+                share(e, part, parts, knobs.task_panels, plan.panels),
                 _segments(e, shape, source, group),
                 weight.at(column * depth),
                 None if bias is None else bias.at(column),
                 sink,
-                scratch if staged else None,
-                prefetched,
+                scratch if plan.stage_floats else None,
+                knobs.task_rows if asks else None,
             )
-    scratch_floats = stage_floats + _copied_floats(shape, knobs.task_rows)
-    tasks = shape.batch * blocks * parts
-    return Built(e.finish(symbol), 4 * scratch_floats, tasks, chained=parts > 1)
+    return Built(e.finish(symbol), plan.scratch_bytes, plan.tasks, chained)
 
 
 def _source(
@@ -251,4 +332,6 @@ def _segments(e: Emitter, shape: ConvShape, source: _Source, group: Expr) -> Any
     return under
 
 
-KERNEL = Kernel("conv_direct", "conv2d", shape_of, plain_conv, default_knobs, pack, build)
+KERNEL = Kernel(
+    "conv_direct", "conv2d", shape_of, plain_conv, default_knobs, pack, build, choices, legal
+)

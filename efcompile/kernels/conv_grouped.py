@@ -5,7 +5,7 @@ are its own filters and its k runs its own channels.  A group of few filters fil
 a vector (a channel multiplier of two, two lanes); such groups are right, but slow.
 """
 
-from efcompile.kernels.conv_direct import build, default_knobs, pack
+from efcompile.kernels.conv_direct import build, choices, default_knobs, legal, pack
 from efcompile.kernels.conv_shape import ConvShape, conv_shape, plain_conv
 from efcompile.kernels.kernel import Kernel, OpCall
 
@@ -18,4 +18,6 @@ def shape_of(call: OpCall) -> ConvShape | str:
     return shape
 
 
-KERNEL = Kernel("conv_grouped", "conv2d", shape_of, plain_conv, default_knobs, pack, build)
+KERNEL = Kernel(
+    "conv_grouped", "conv2d", shape_of, plain_conv, default_knobs, pack, build, choices, legal
+)

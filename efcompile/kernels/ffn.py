@@ -16,6 +16,17 @@ from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
 from efcompile.kernels.rows import gemm_rows, larger, smaller
 from efcompile.kernels.side_by_side import SideBySide, fits, lay_side_by_side, own_base
+from efcompile.kernels.spaces import (
+    aside_legal,
+    pixel_choices,
+    pixels_legal,
+    prefetch_legal,
+    scratch_legal,
+    sizes,
+    tasks_legal,
+    tile_choices,
+    tile_legal,
+)
 from efcompile.kernels.span import Span
 from efcompile.kernels.stencil import choose_pixels, pack_taps, stencil_row
 from efcompile.kernels.step import Steps, project, step_rows
@@ -25,15 +36,21 @@ from efcompile.targets.target import Target
 
 @dataclass(frozen=True)
 class Knobs:
-    """Tiles of the two products, `pixels` of the stencil's tile, output `rows` of a step, and
+    """Tiles of the two products, `pixels` of the stencil's tile, output `rows` of a step,
     whether pixels lie `side_by_side` throughout (in tiles of one height, which divides the
-    widths and `pixels`)."""
+    widths and `pixels`), and whether the products ask for weights a panel ahead.
+
+    Long steps go over the weights seldom, short ones keep their rows in small caches, spread over
+    more cores and make fewer hidden rows twice.  What is side by side is copied, and spares NEON
+    loads.  Asking ahead hides the way of weights from L2 and memory, and costs instructions.
+    """
 
     up: Tile
     down: Tile
     pixels: int
     rows: int
     side_by_side: bool
+    prefetch: bool
 
 
 @dataclass(frozen=True)
@@ -94,9 +111,67 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
     down = choose_tile(width, shape.n, target, shape.c)
     pixels = choose_pixels(shape.across, target.registers)
     whole = shape.across.size % up.rows == shape.across.out % up.rows == 0 and up.rows == down.rows
-    if up.lane_a and whole and fits(shape.c) and fits(shape.k):
-        return Knobs(up, down, max(1, pixels // up.rows) * up.rows, rows, True)
-    return Knobs(up, down, pixels, rows, False)
+    aside = up.lane_a and whole and fits(shape.c) and fits(shape.k)
+    if aside:
+        pixels = max(1, pixels // up.rows) * up.rows
+    # On NEON asking ahead showed as instructions only.
+    ahead = not up.lane_a
+    return Knobs(up, down, pixels, rows, aside, ahead)
+
+
+def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
+    """Tiles of both products and the stencil, steps up to four times as long or short as the
+    default's, and, where they make sense, copies and prefetch."""
+    default = default_knobs(shape, target)
+    width = Steps(shape.down, shape.across, default.rows).product_width
+    copies = (0, 1) if default.up.lane_a and fits(shape.c) and fits(shape.k) else (0,)
+    return {
+        **tile_choices("up", shape.across.size, shape.c, target),
+        **tile_choices("down", width, shape.n, target),
+        "pixels": pixel_choices(shape.across, target.registers),
+        "rows": sizes(shape.down.out, default.rows),
+        "side_by_side": copies,
+        "prefetch": (0, 1),
+    }
+
+
+def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
+    """Whether the tiles fit the widths and one another, and prefetch is chosen where there is
+    any."""
+    up, down, across = knobs.up, knobs.down, shape.across
+    if not 1 <= knobs.rows <= shape.down.out:
+        return False
+    steps, default = Steps(shape.down, across, knobs.rows), default_knobs(shape, target)
+    usual = Steps(shape.down, across, default.rows)
+    first = _up_rows(shape, knobs.rows) * across.size
+    last = steps.product_rows * steps.product_width
+    if not (
+        tile_legal(up, across.size, shape.c, target, shape.k)
+        and tile_legal(down, steps.product_width, shape.n, target, shape.c)
+        and (knobs.pixels == default.pixels or pixels_legal(knobs.pixels, across, target.registers))
+    ):
+        return False
+    high = up.rows
+    whole = across.size % high == across.out % high == knobs.pixels % high == 0
+    aside = high == down.rows and whole and aside_legal(up, shape.k) and aside_legal(down, shape.c)
+    return (
+        (aside or not knobs.side_by_side)
+        and (
+            prefetch_legal(knobs.prefetch, default.prefetch, first, shape.c, up)
+            or prefetch_legal(knobs.prefetch, default.prefetch, last, shape.n, down)
+        )
+        and scratch_legal(
+            4 * sum(_scratch_floats(shape, knobs.rows)),
+            4 * sum(_scratch_floats(shape, default.rows)),
+            target,
+        )
+        and tasks_legal(shape.batch * steps.count, shape.batch * usual.count, target)
+    )
+
+
+def _up_rows(shape: Shape, rows: int) -> int:
+    """Hidden rows that a step of so many makes, but the first."""
+    return min(rows * shape.down.stride, shape.down.size)
 
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
@@ -187,7 +262,7 @@ def _fill_ring(e: Emitter, step: _Step, fresh: Expr, ring: View, stage: View, co
         operands.bias1,
         sink,
         None if shape.act1 in CHEAP else stage,
-        min(knobs.rows * axis.stride, axis.size),
+        _up_rows(shape, knobs.rows) if knobs.prefetch else None,
     )
 
 
@@ -240,8 +315,9 @@ def _project(e: Emitter, step: _Step, middle: View) -> None:
         None if operands.residual is None else operands.residual.at(start),
         "none",
         None,
+        step.knobs.prefetch,
         step.knobs.side_by_side,
     )
 
 
-KERNEL = Kernel("ffn", "ffn", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel("ffn", "ffn", shape_of, plain, default_knobs, pack, build, choices, legal)

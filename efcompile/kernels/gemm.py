@@ -7,12 +7,21 @@ from typing import Any
 
 from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.balance import even_size
-from efcompile.kernels.emit import Emitter
+from efcompile.kernels.emit import Emitter, int32
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reference import te_activation, te_function
 from efcompile.kernels.refusal import refusal
 from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
-from efcompile.kernels.side_by_side import lay_side_by_side, pays
+from efcompile.kernels.side_by_side import fits, lay_side_by_side, pays
+from efcompile.kernels.spaces import (
+    aside_legal,
+    prefetch_legal,
+    scratch_legal,
+    sizes,
+    tasks_legal,
+    tile_choices,
+    tile_legal,
+)
 from efcompile.kernels.span import share
 from efcompile.kernels.tile import Prefetch, Segment, gemm, store_epilogue
 from efcompile.targets.target import Target
@@ -33,17 +42,23 @@ class Shape:
 
 @dataclass(frozen=True)
 class Knobs:
-    """`tile`, how many row tiles and panels make one task, and whether rows are copied to lie
-    `side_by_side`.
+    """`tile`, how many row tiles and panels make one task, whether rows are copied to lie
+    `side_by_side`, whether weights are asked for a panel ahead (`prefetch`), and the order of
+    the tasks.
 
-    Tasks are ordered panel group by panel group, so a group's weights stay in the L2 cache
-    while all row blocks go by.
+    Large tasks share what they read between many tiles, small ones spread over the cores and
+    stay in small caches.  A copy costs a third of an instruction an element, and spares NEON
+    loads.  Asking ahead hides the way of weights from memory, and is for nothing where they lie
+    in L1.  Tasks go panel group by panel group, so a group's weights stay in the L2 cache while
+    all row blocks go by; with `rows_stay` block by block: the rows stay, and the weights go by.
     """
 
     tile: Tile
     task_row_tiles: int
     task_panels: int
     side_by_side: bool
+    prefetch: bool
+    rows_stay: bool
 
 
 def shape_of(call: OpCall) -> Shape | str:
@@ -92,16 +107,100 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
     groups = -(-panels // task_panels)
     most = row_tiles // max(1, 4 * target.cores // groups)
     task_row_tiles = even_size(row_tiles, most, target.cores, groups)
+
+    def knobs(task_row_tiles: int, task_panels: int, side_by_side: bool) -> Knobs:
+        # On NEON asking ahead showed as instructions only.
+        ahead = not tile.lane_a
+        return Knobs(tile, task_row_tiles, task_panels, side_by_side, ahead, rows_stay=False)
+
     if not (tile.lane_a and pays(shape.n, shape.k)):
-        return Knobs(tile, task_row_tiles, task_panels, False)
+        return knobs(task_row_tiles, task_panels, False)
     # With one block of rows a thread copies them once, else for every group of panels.
     if task_row_tiles == row_tiles or pays(task_panels * tile.panel, shape.k):
-        return Knobs(tile, task_row_tiles, task_panels, True)
+        return knobs(task_row_tiles, task_panels, True)
     if 4 * shape.k * shape.n <= 2 * target.l2_bytes and row_tiles >= target.cores:
-        return Knobs(tile, max(1, row_tiles // (4 * target.cores)), panels, True)
+        return knobs(max(1, row_tiles // (4 * target.cores)), panels, True)
     if 4 * shape.k * shape.m <= 2 * target.l2_bytes:
-        return Knobs(tile, row_tiles, task_panels, True)
-    return Knobs(tile, task_row_tiles, task_panels, False)
+        return knobs(row_tiles, task_panels, True)
+    return knobs(task_row_tiles, task_panels, False)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How the knobs cut the product: whole tiles and panels, blocks and groups of them, rows of
+    a block and of the largest block (the last takes the remainder), floats of scratch."""
+
+    row_tiles: int
+    panels: int
+    row_blocks: int
+    groups: int
+    block_rows: int
+    most_rows: int
+    stage_floats: int
+    copied_floats: int
+
+    @property
+    def tasks(self) -> int:
+        return self.groups * self.row_blocks
+
+    @property
+    def scratch_bytes(self) -> int:
+        return 4 * (self.stage_floats + self.copied_floats)
+
+
+def _plan(shape: Shape, knobs: Knobs) -> _Plan:
+    tile = knobs.tile
+    row_tiles, panels = shape.m // tile.rows, shape.n // tile.panel
+    row_blocks = max(1, -(-row_tiles // knobs.task_row_tiles))
+    groups = max(1, -(-panels // knobs.task_panels))
+    block_rows = knobs.task_row_tiles * tile.rows
+    most_rows = max(block_rows, shape.m - (row_blocks - 1) * block_rows)
+    return _Plan(
+        row_tiles,
+        panels,
+        row_blocks,
+        groups,
+        block_rows,
+        most_rows,
+        stage_floats=0 if shape.act in CHEAP else tile.rows * tile.panel,
+        copied_floats=most_rows * shape.k if knobs.side_by_side else 0,
+    )
+
+
+def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
+    """Tiles, cuts around the default's, order, and where they make sense copies and prefetch."""
+    default = default_knobs(shape, target)
+    plan = _plan(shape, default)
+    copies = (0, 1) if default.tile.lane_a and fits(shape.k) else (0,)
+    return {
+        **tile_choices("tile", shape.m, shape.n, target),
+        "task_row_tiles": sizes(plan.row_tiles, default.task_row_tiles),
+        "task_panels": sizes(plan.panels, default.task_panels),
+        "side_by_side": copies,
+        "prefetch": (0, 1),
+        "rows_stay": (0, 1),
+    }
+
+
+def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
+    """Whether the tile fits, the cut is one, and no knob is turned that changes nothing."""
+    if not (
+        tile_legal(knobs.tile, shape.m, shape.n, target, shape.k)
+        and min(knobs.task_row_tiles, knobs.task_panels) >= 1
+    ):
+        return False
+    plan, default = _plan(shape, knobs), default_knobs(shape, target)
+    return (
+        knobs.task_row_tiles <= max(1, plan.row_tiles)
+        and knobs.task_panels <= max(1, plan.panels)
+        and (not knobs.side_by_side or aside_legal(knobs.tile, shape.k))
+        and prefetch_legal(
+            knobs.prefetch, default.prefetch, min(shape.m, plan.block_rows), shape.n, knobs.tile
+        )
+        and (not knobs.rows_stay or (plan.groups > 1 and plan.row_blocks > 1))
+        and scratch_legal(plan.scratch_bytes, _plan(shape, default).scratch_bytes, target)
+        and tasks_legal(plan.tasks, _plan(shape, default).tasks, target)
+    )
 
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
@@ -119,21 +218,23 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     out, scratch = e.pointer("out"), e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
 
-    staged = shape.act not in CHEAP
-    row_tiles, panels = shape.m // tile.rows, shape.n // tile.panel
-    row_blocks = max(1, -(-row_tiles // knobs.task_row_tiles))
-    groups = max(1, -(-panels // knobs.task_panels))
-    stage_floats = tile.rows * tile.panel if staged else 0
-    block_rows = knobs.task_row_tiles * tile.rows
-    most_rows = max(block_rows, shape.m - (row_blocks - 1) * block_rows)
+    plan = _plan(shape, knobs)
+    ahead = Prefetch.over(min(shape.m, plan.block_rows), shape.n, tile)
+    # A copy that outlives its task is found by the thread's next one of the block.
+    kept = knobs.side_by_side and (plan.row_blocks == 1 or knobs.rows_stay)
 
     with e.loop(end - begin, "task", begin) as task:
-        group, block = e.let(task // row_blocks), e.let(task % row_blocks)
-        row_tiles_of = share(e, block, row_blocks, knobs.task_row_tiles, row_tiles)
+        if knobs.rows_stay:
+            block, group = e.let(task // plan.groups), e.let(task % plan.groups)
+            fresh = (group == int32(0)) | (task == begin)
+        else:
+            group, block = e.let(task // plan.row_blocks), e.let(task % plan.row_blocks)
+            fresh = task == begin
+        row_tiles_of = share(e, block, plan.row_blocks, knobs.task_row_tiles, plan.row_tiles)
         source = x
         if knobs.side_by_side:
-            source = scratch.at(stage_floats - block * (block_rows * shape.k))
-            with e.when(task == begin) if row_blocks == 1 else nullcontext():
+            source = scratch.at(plan.stage_floats - block * (plan.block_rows * shape.k))
+            with e.when(fresh) if kept else nullcontext():
                 lay_side_by_side(e, x, shape.m, shape.k, tile.rows, source, row_tiles_of)
         gemm(
             e,
@@ -141,21 +242,15 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
             shape.n,
             shape.m,
             row_tiles_of,
-            share(e, group, groups, knobs.task_panels, panels),
+            share(e, group, plan.groups, knobs.task_panels, plan.panels),
             [Segment(source, shape.k, shape.k, side_by_side=knobs.side_by_side)],
             weight,
             bias,
             store_epilogue(out, shape.n, shape.act, residual),
-            scratch if staged else None,
-            prefetch=Prefetch.over(min(shape.m, block_rows), shape.n, tile),
+            scratch if plan.stage_floats else None,
+            prefetch=ahead if knobs.prefetch else None,
         )
-    copied_floats = most_rows * shape.k if knobs.side_by_side else 0
-    return Built(
-        e.finish(symbol),
-        4 * (stage_floats + copied_floats),
-        groups * row_blocks,
-        chained=knobs.side_by_side and row_blocks == 1,
-    )
+    return Built(e.finish(symbol), plan.scratch_bytes, plan.tasks, chained=kept)
 
 
-KERNEL = Kernel("gemm", "linear", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel("gemm", "linear", shape_of, plain, default_knobs, pack, build, choices, legal)

@@ -11,6 +11,14 @@ from efcompile.kernels.reference import te_activation, te_function
 from efcompile.kernels.refusal import refusal
 from efcompile.kernels.register_tile import NEON_ROWS, Tile, choose_tile, pack_panels
 from efcompile.kernels.side_by_side import SideBySide, fits, lay_side_by_side, own_base
+from efcompile.kernels.spaces import (
+    aside_legal,
+    prefetch_legal,
+    scratch_legal,
+    tasks_legal,
+    tile_choices,
+    tile_legal,
+)
 from efcompile.kernels.span import Span
 from efcompile.kernels.tile import Prefetch, Segment, Sink, gemm, store_epilogue
 from efcompile.targets.target import Target
@@ -33,13 +41,20 @@ class Shape:
 
 @dataclass(frozen=True)
 class Knobs:
-    """The tiles of the two products, the rows of a block, which is a task, and whether both
-    read their rows `side_by_side` (the tiles are equally high then)."""
+    """The tiles of the two products, the rows of a block, which is a task, whether both read
+    their rows `side_by_side` (the tiles are equally high then), and whether their weights are
+    asked for a panel ahead.
+
+    A tall block goes over the weights seldom, a short one has its hidden rows in L1.  What is
+    side by side is copied, and spares NEON loads.  Asking ahead hides the way of weights from
+    L2 and memory, and costs instructions.
+    """
 
     up: Tile
     down: Tile
     rows: int
     side_by_side: bool
+    prefetch: bool
 
 
 def shape_of(call: OpCall) -> Shape | str:
@@ -107,7 +122,78 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
     up = choose_tile(rows, shape.h, target, shape.k)
     down = choose_tile(rows, shape.n, target, shape.h)
     whole = up.lane_a and up.rows == down.rows and fits(shape.k) and fits(shape.h)
-    return Knobs(up, down, rows, whole)
+    # On NEON asking ahead showed as instructions only.
+    ahead = not up.lane_a
+    return Knobs(up, down, rows, whole, ahead)
+
+
+@dataclass(frozen=True)
+class _Scratch:
+    """Floats of scratch: a tile of sums for a heavy activation, the hidden block, and the
+    block's rows side by side."""
+
+    stage: int
+    hidden: int
+    copied: int
+
+    @staticmethod
+    def of(shape: Shape, knobs: Knobs) -> "_Scratch":
+        staged = shape.act not in CHEAP and not knobs.side_by_side
+        return _Scratch(
+            knobs.up.rows * knobs.up.panel if staged else 0,
+            knobs.rows * shape.h,
+            knobs.rows * shape.k if knobs.side_by_side else 0,
+        )
+
+    @property
+    def bytes(self) -> int:
+        return 4 * (self.stage + self.hidden + self.copied)
+
+
+def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
+    """Tiles of both products, blocks up to four times as tall or short as the default's that
+    divide the rows or that tiles divide, and, where they make sense, copies and prefetch."""
+    default = default_knobs(shape, target)
+    least, most = -(-default.rows // 4), min(shape.m, 4 * default.rows)
+    divisors = [rows for rows in range(least, most + 1) if shape.m % rows == 0]
+    tiles = [default.up.rows * 2**power for power in range(8)]
+    rows = {default.rows, *divisors, *(rows for rows in tiles if least <= rows <= most)}
+    copies = (0, 1) if default.up.lane_a and fits(shape.k) and fits(shape.h) else (0,)
+    return {
+        **tile_choices("up", default.rows, shape.h, target),
+        **tile_choices("down", default.rows, shape.n, target),
+        "rows": tuple(sorted(rows)),
+        "side_by_side": copies,
+        "prefetch": (0, 1),
+    }
+
+
+def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
+    """Whether both tiles fit a block and one another, and prefetch is chosen where there is
+    any."""
+    up, down, rows = knobs.up, knobs.down, knobs.rows
+    if not (
+        1 <= rows <= shape.m
+        and tile_legal(up, rows, shape.h, target, shape.k)
+        and tile_legal(down, rows, shape.n, target, shape.h)
+    ):
+        return False
+    default = default_knobs(shape, target)
+    aside = up.rows == down.rows and aside_legal(up, shape.k) and aside_legal(down, shape.h)
+    used, usual = _Scratch.of(shape, knobs), _Scratch.of(shape, default)
+    return (
+        (aside or not knobs.side_by_side)
+        and (
+            prefetch_legal(knobs.prefetch, default.prefetch, rows, shape.h, up)
+            or prefetch_legal(knobs.prefetch, default.prefetch, rows, shape.n, down)
+        )
+        and scratch_legal(used.bytes, usual.bytes, target)
+        and tasks_legal(_tasks(shape, rows), _tasks(shape, default.rows), target)
+    )
+
+
+def _tasks(shape: Shape, rows: int) -> int:
+    return -(-shape.m // rows)
 
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
@@ -129,18 +215,15 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     begin, end = e.integer("begin"), e.integer("end")
 
     up, down = knobs.up, knobs.down
-    staged = shape.act not in CHEAP and not knobs.side_by_side
-    stage_floats = up.rows * up.panel if staged else 0
-    copied_floats = knobs.rows * shape.k if knobs.side_by_side else 0
-    hidden_floats = knobs.rows * shape.h
-    hidden, copied = scratch.at(stage_floats), scratch
+    floats = _Scratch.of(shape, knobs)
+    hidden, copied = scratch.at(floats.stage), scratch
     if knobs.side_by_side:
-        copied = own_base(e, begin, scratch, hidden_floats)
+        copied = own_base(e, begin, scratch, floats.hidden)
 
     def product(tile: Tile, a: View, rows: int, n: int, k: int, w: View, b: View | None,
-                sink: Sink | SideBySide, stage: View | None) -> None:  # fmt: skip
+                sink: Sink | SideBySide, stage: View | None, prefetch: bool) -> None:  # fmt: skip
         row_tiles, panels = Span.whole(rows, tile.rows), Span.whole(n, tile.panel)
-        ahead = Prefetch.over(rows, n, tile)
+        ahead = Prefetch.over(rows, n, tile) if prefetch else None
         segments = [Segment(a, k, k, side_by_side=knobs.side_by_side)]
         gemm(
             e, tile, n, rows, row_tiles, panels, segments, w, b, sink, stage, prefetch=ahead
@@ -154,9 +237,10 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
             lay_side_by_side(e, source, rows, shape.k, up.rows, copied)
             source, middle = copied, SideBySide(hidden, shape.h, shape.act)
         product(up, source, rows, shape.h, shape.k, weight1, bias1, middle,
-                scratch if staged else None)  # fmt: skip
+                scratch if floats.stage else None, knobs.prefetch)  # fmt: skip
         last = store_epilogue(out.at(result), shape.n, "none", rest)
-        product(down, hidden, rows, shape.n, shape.h, weight2, bias2, last, None)
+        product(down, hidden, rows, shape.n, shape.h, weight2, bias2, last, None,
+                knobs.prefetch)  # fmt: skip
 
     whole, tail = shape.m // knobs.rows, shape.m % knobs.rows
     with e.loop(end - begin, "task", begin) as task:
@@ -167,8 +251,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
                 block(task * knobs.rows, knobs.rows)
             with e.when(task == int32(whole)):
                 block(int32(whole * knobs.rows), tail)
-    scratch_floats = stage_floats + hidden_floats + copied_floats
-    return Built(e.finish(symbol), 4 * scratch_floats, whole + (tail > 0))
+    return Built(e.finish(symbol), floats.bytes, _tasks(shape, knobs.rows))
 
 
-KERNEL = Kernel("mlp", "mlp", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel("mlp", "mlp", shape_of, plain, default_knobs, pack, build, choices, legal)

@@ -12,7 +12,16 @@ from efcompile.kernels.layer_norm import normalise_row
 from efcompile.kernels.reference import te_activation, te_function, te_normalise
 from efcompile.kernels.refusal import refusal
 from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
-from efcompile.kernels.side_by_side import lay_side_by_side, pays
+from efcompile.kernels.side_by_side import fits, lay_side_by_side, pays
+from efcompile.kernels.spaces import (
+    aside_legal,
+    prefetch_legal,
+    scratch_legal,
+    sizes,
+    tasks_legal,
+    tile_choices,
+    tile_legal,
+)
 from efcompile.kernels.span import share
 from efcompile.kernels.tile import Prefetch, Segment, gemm, store_epilogue
 from efcompile.targets.target import Target
@@ -33,11 +42,12 @@ class Shape:
 
 @dataclass(frozen=True)
 class Knobs:
-    """`tile`, how many row tiles and panels make one task, the loops over a row, and whether the
-    product reads its rows `side_by_side`.
+    """`tile`, how many row tiles and panels make one task, the loops over a row, whether the
+    product reads its rows `side_by_side`, and whether weights are asked for a panel ahead.
 
     Tasks are ordered row block by row block: consecutive tasks of one block, which one thread
-    runs, share its normalised rows.
+    runs, share its normalised rows.  Tall blocks go over the weights seldom, short ones stay in
+    small caches; many panels a task spare norms, few spread over the cores.
     """
 
     tile: Tile
@@ -45,6 +55,7 @@ class Knobs:
     task_panels: int
     rows: sweep.Knobs
     side_by_side: bool
+    prefetch: bool
 
 
 def shape_of(call: OpCall) -> Shape | str:
@@ -82,7 +93,80 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
     panels = max(1, shape.n // tile.panel)
     groups = min(panels, max(1, -(-2 * target.cores // blocks)))
     aside = tile.lane_a and pays(shape.n, shape.k)
-    return Knobs(tile, task_row_tiles, -(-panels // groups), sweep.default_knobs(target), aside)
+    return Knobs(
+        tile,
+        task_row_tiles,
+        -(-panels // groups),
+        sweep.default_knobs(target),
+        aside,
+        # On NEON asking ahead showed as instructions only.
+        prefetch=not tile.lane_a,
+    )
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How the knobs cut the product: whole tiles and panels, blocks and groups of them, rows of
+    a block and of the largest block (the last takes the remainder), scratch."""
+
+    row_tiles: int
+    panels: int
+    blocks: int
+    groups: int
+    block_rows: int
+    most_rows: int
+    scratch_bytes: int
+
+    @property
+    def tasks(self) -> int:
+        return self.blocks * self.groups
+
+
+def _plan(shape: Shape, knobs: Knobs) -> _Plan:
+    tile = knobs.tile
+    row_tiles, panels = shape.m // tile.rows, shape.n // tile.panel
+    blocks = max(1, -(-row_tiles // knobs.task_row_tiles))
+    groups = max(1, -(-panels // knobs.task_panels))
+    block_rows = knobs.task_row_tiles * tile.rows
+    most_rows = max(block_rows, shape.m - (blocks - 1) * block_rows)
+    stage = 0 if shape.act in CHEAP else tile.rows * tile.panel
+    floats = most_rows * shape.k * (1 + knobs.side_by_side) + stage
+    return _Plan(row_tiles, panels, blocks, groups, block_rows, most_rows, 4 * floats)
+
+
+def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
+    """Tiles, cuts around the default's, and where they make sense copies and prefetch."""
+    default = default_knobs(shape, target)
+    plan = _plan(shape, default)
+    copies = (0, 1) if default.tile.lane_a and fits(shape.k) else (0,)
+    return {
+        **tile_choices("tile", shape.m, shape.n, target),
+        "task_row_tiles": sizes(plan.row_tiles, default.task_row_tiles),
+        "task_panels": sizes(plan.panels, default.task_panels),
+        "rows.vectors": sweep.VECTORS,
+        "side_by_side": copies,
+        "prefetch": (0, 1),
+    }
+
+
+def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
+    """Whether the tile fits, the cut is one, and no knob is turned that changes nothing."""
+    if not (
+        tile_legal(knobs.tile, shape.m, shape.n, target, shape.k)
+        and min(knobs.task_row_tiles, knobs.task_panels) >= 1
+        and sweep.legal(knobs.rows, target)
+    ):
+        return False
+    plan, default = _plan(shape, knobs), default_knobs(shape, target)
+    rows = min(shape.m, plan.block_rows)
+    return (
+        knobs.task_row_tiles <= max(1, plan.row_tiles)
+        and knobs.task_panels <= max(1, plan.panels)
+        and (not knobs.side_by_side or aside_legal(knobs.tile, shape.k))
+        and prefetch_legal(knobs.prefetch, default.prefetch, rows, shape.n, knobs.tile)
+        and scratch_legal(plan.scratch_bytes, _plan(shape, default).scratch_bytes, target)
+        and tasks_legal(plan.tasks, _plan(shape, default).tasks, target)
+    )
 
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
@@ -100,21 +184,18 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     out, normal = e.pointer("out"), e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
 
-    row_tiles, panels = shape.m // tile.rows, shape.n // tile.panel
-    blocks = max(1, -(-row_tiles // knobs.task_row_tiles))
-    groups = max(1, -(-panels // knobs.task_panels))
-    block_rows = knobs.task_row_tiles * tile.rows
-    most_rows = max(block_rows, shape.m - (blocks - 1) * block_rows)
-    staged = shape.act not in CHEAP
-    copied = normal.at(most_rows * k)
-    stage = copied.at(most_rows * k) if knobs.side_by_side else copied
+    plan = _plan(shape, knobs)
+    blocks, groups, block_rows = plan.blocks, plan.groups, plan.block_rows
+    ahead = Prefetch.over(min(shape.m, block_rows), shape.n, tile)
+    copied = normal.at(plan.most_rows * k)
+    stage = copied.at(plan.most_rows * k) if knobs.side_by_side else copied
 
     with e.loop(end - begin, "task", begin) as task:
         block, group = e.let(task // groups), e.let(task % groups)
         first = e.hold(block * block_rows) if blocks > 1 else 0
         last = block == int32(blocks - 1)
         count = select(last, shape.m - first, int32(block_rows)) if blocks > 1 else shape.m
-        block_tiles = share(e, block, blocks, knobs.task_row_tiles, row_tiles)
+        block_tiles = share(e, block, blocks, knobs.task_row_tiles, plan.row_tiles)
         operand = normal.at(0 - first * k)
         with e.when((group == int32(0)) | (task == begin)):
             with e.loop(count, "row") as row:
@@ -131,16 +212,17 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
             shape.n,
             shape.m,
             block_tiles,
-            share(e, group, groups, knobs.task_panels, panels),
+            share(e, group, groups, knobs.task_panels, plan.panels),
             [Segment(operand, k, k, side_by_side=knobs.side_by_side)],
             weight,
             bias,
             store_epilogue(out, shape.n, shape.act, None),
-            stage if staged else None,
-            prefetch=Prefetch.over(min(shape.m, block_rows), shape.n, tile),
+            None if shape.act in CHEAP else stage,
+            prefetch=ahead if knobs.prefetch else None,
         )
-    floats = most_rows * k * (1 + knobs.side_by_side) + tile.rows * tile.panel * staged
-    return Built(e.finish(symbol), 4 * floats, blocks * groups, chained=True)
+    return Built(e.finish(symbol), plan.scratch_bytes, plan.tasks, chained=True)
 
 
-KERNEL = Kernel("norm_linear", "norm_linear", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel(
+    "norm_linear", "norm_linear", shape_of, plain, default_knobs, pack, build, choices, legal
+)

@@ -8,6 +8,7 @@ a panel that starts at column c starts at element ``c * K``, whatever the widths
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -56,72 +57,72 @@ def pack_panels(weight: Array, panel: int) -> Array:
 SHORT = 24
 """Elements of k below which a tile's end weighs as much as its sums."""
 
+MOST_VECTORS = 6
+"""Vectors of the widest tile."""
 
+
+@lru_cache(maxsize=4096)
 def choose_tile(m: int, n: int, target: Target, depth: int | None = None) -> Tile:
-    """The tile that covers m x n in the fewest estimated cycles within the registers, for a
-    product of `depth` elements of k (None: many).
+    """The tile that covers m x n at the least `cost` within the registers, for a product of
+    `depth` elements of k (None: many).
 
-    A tile of r rows and v vectors needs r * v accumulators, the v weights and the A operands
-    (one, reloaded, where it is broadcast) in registers.  Per k step it takes at least r * v / 2
-    cycles of the two multiply-add pipes, (r + v) / 2 of the two load ports (never quite kept
-    busy), 32 bytes of weights a cycle where a panel does not stay in L1, and 4 of latency (8
-    sums on two pipes hide that in theory only, and fewer than 12 not quite).  x86 cores look
-    so far ahead that the end of one tile goes under the next if a short one has no more than 14
-    sums (measured; 12 is the most that 16 registers allow).
+    x86 cores look so far ahead that the end of one tile goes under the next if a short one has
+    no more than 14 sums (measured; 12 is the most that 16 registers allow).
     """
-    if target.arch == "aarch64":
-        return _choose_neon_tile(m, n, target)
-    most = 14 if depth is not None and depth <= SHORT else target.registers
-
-    def fits(rows: int, vectors: int) -> bool:
-        sums = rows * vectors
-        return sums <= most and sums + vectors + 1 <= target.registers and cached(vectors)
+    neon = target.arch == "aarch64"
+    short = not neon and depth is not None and depth <= SHORT
 
     def cached(vectors: int) -> bool:
         """A panel and the next, which is asked for meanwhile, stay in L2."""
         bytes_ = 4 * (depth or 0) * vectors * target.lanes
-        return vectors == 1 or bytes_ <= target.l2_bytes // 2
+        return neon or vectors == 1 or bytes_ <= target.l2_bytes // 2
 
-    def step(rows: int, vectors: int) -> float:
-        sums = rows * vectors
-        multiplies = sums / 2 * (1.08 if sums < 12 else 1)
-        panel_bytes = 4 * vectors * target.lanes * (depth or 0)
-        from_l2 = vectors * target.lanes / 8 if panel_bytes > target.l1_bytes // 2 else 0
-        return max(multiplies, 1.1 * (rows + vectors) / 2, from_l2, 4.5)
-
-    widest = -(-n // target.lanes)
     candidates = [
         (rows, vectors)
-        for vectors in range(1, min(6, widest) + 1)
+        for vectors in range(1, min(MOST_VECTORS, -(-n // target.lanes)) + 1)
         for rows in range(1, min(m, target.registers) + 1)
-        if fits(rows, vectors)
+        if in_registers(rows, vectors, target)
+        and cached(vectors)
+        and not (short and rows * vectors > 14)
     ]
-    rows, vectors = min(candidates, key=lambda c: _cover(m, n, c, target.lanes, step))
-    return Tile(rows, vectors, target.lanes, unroll=4, lane_a=False)
+    rows, vectors = min(candidates, key=lambda c: cost(m, n, c[0], c[1], target, depth))
+    return Tile(rows, vectors, target.lanes, unroll=16 if neon else 4, lane_a=neon)
+
+
+def in_registers(rows: int, vectors: int, target: Target) -> bool:
+    """Whether a tile's sums, weights and elements of A are in registers: of A all that belong to
+    a step's rows on NEON, else the one that is broadcast."""
+    elements = rows if target.arch == "aarch64" else 1
+    return rows * vectors + vectors + elements <= target.registers
 
 
 NEON_ROWS = 7
 """Rows of NEON's best tile: with 3 vectors all but one of 32 registers have something to do."""
 
 
-def _choose_neon_tile(m: int, n: int, target: Target) -> Tile:
-    """The tile that covers m x n in the fewest instructions within the registers.
+def cost(m: int, n: int, rows: int, vectors: int, target: Target, depth: int | None) -> float:
+    """Estimated cycles (NEON: instructions) of a step of k for all of m x n.
 
-    Per k step r * v multiply-adds, a load for two vectors of weights, and one for four to eight
-    elements of A (see `side_by_side`); with fewer than 8 sums it waits for the last step's.
+    Per k step a tile of r rows and v vectors takes at least r * v / 2 cycles of the two
+    multiply-add pipes, (r + v) / 2 of the two load ports (never quite kept busy), 32 bytes of
+    weights a cycle where a panel does not stay in L1, and 4 of latency (8 sums on two pipes
+    hide that in theory only, and fewer than 12 not quite).  On NEON it takes r * v
+    multiply-adds, a load for two vectors of weights, and one for four to eight elements of A
+    (see `side_by_side`); with fewer than 8 sums it waits for the last step's.
     """
 
-    def step(rows: int, vectors: int) -> float:
+    def neon(rows: int, vectors: int) -> float:
         return max(rows * vectors, 8) + vectors / 2 + rows / 6
 
-    candidates = [
-        (rows, vectors)
-        for vectors in range(1, min(6, -(-n // target.lanes)) + 1)
-        for rows in range(1, min(m, target.registers) + 1)
-        if rows * vectors + rows + vectors <= target.registers
-    ]
-    rows, vectors = min(candidates, key=lambda c: _cover(m, n, c, target.lanes, step))
-    return Tile(rows, vectors, target.lanes, unroll=16, lane_a=True)
+    def x86(rows: int, vectors: int) -> float:
+        sums = rows * vectors
+        multiplies = sums / 2 * (1.08 if sums < 12 else 1)
+        panel_bytes = 4 * vectors * target.lanes * (depth or 0)
+        from_l2 = vectors * target.lanes / 8 if panel_bytes > target.l1_bytes // 2 else 0
+        return max(multiplies, 1.1 * (rows + vectors) / 2, from_l2, 4.5)
+
+    step = neon if target.arch == "aarch64" else x86
+    return _cover(m, n, (rows, vectors), target.lanes, step)
 
 
 def _cover(

@@ -14,6 +14,16 @@ from efcompile.kernels.reference import te_activation, te_function
 from efcompile.kernels.refusal import refusal
 from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
 from efcompile.kernels.rows import smaller
+from efcompile.kernels.spaces import (
+    pixel_choices,
+    pixels_legal,
+    prefetch_legal,
+    scratch_legal,
+    sizes,
+    tasks_legal,
+    tile_choices,
+    tile_legal,
+)
 from efcompile.kernels.stencil import Axis, choose_pixels, pack_taps, stencil_row
 from efcompile.kernels.step import Steps, project, step_rows
 from efcompile.kernels.tile import store_epilogue
@@ -42,11 +52,17 @@ class Shape:
 
 @dataclass(frozen=True)
 class Knobs:
-    """The product's `tile`, `pixels` of the stencil's tile, output `rows` of a step."""
+    """The product's `tile`, `pixels` of the stencil's tile, output `rows` of a step, and whether
+    the product asks for weights a panel ahead.
+
+    Long steps go over the weights seldom; short ones keep their rows in L1 and spread over more
+    cores.
+    """
 
     tile: Tile
     pixels: int
     rows: int
+    prefetch: bool
 
 
 def shape_of(call: OpCall) -> Shape | str:
@@ -132,7 +148,39 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
     )
     width = Steps(shape.down, shape.across, rows).product_width
     pixels = choose_pixels(shape.across, target.registers)
-    return Knobs(choose_tile(width, shape.n, target, shape.c), pixels, rows)
+    tile = choose_tile(width, shape.n, target, shape.c)
+    # On NEON asking ahead showed as instructions only.
+    return Knobs(tile, pixels, rows, prefetch=not tile.lane_a)
+
+
+def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
+    """Tiles of the product and the stencil, steps up to four times as long or short as the
+    default's, prefetch."""
+    default = default_knobs(shape, target)
+    width = Steps(shape.down, shape.across, default.rows).product_width
+    return {
+        **tile_choices("tile", width, shape.n, target),
+        "pixels": pixel_choices(shape.across, target.registers),
+        "rows": sizes(shape.down.out, default.rows),
+        "prefetch": (0, 1),
+    }
+
+
+def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
+    """Whether the tiles fit, and prefetch is chosen where there is any."""
+    if not 1 <= knobs.rows <= shape.down.out:
+        return False
+    steps, default = Steps(shape.down, shape.across, knobs.rows), default_knobs(shape, target)
+    usual, pixels = Steps(shape.down, shape.across, default.rows), steps.product_width
+    used, before = (4 * _middle_floats(shape, rows) for rows in (knobs.rows, default.rows))
+    ahead, rows = (knobs.prefetch, default.prefetch), steps.product_rows * pixels
+    return (
+        tile_legal(knobs.tile, pixels, shape.n, target, shape.c)
+        and pixels_legal(knobs.pixels, shape.across, target.registers)
+        and prefetch_legal(*ahead, rows, shape.n, knobs.tile)
+        and scratch_legal(used, before, target)
+        and tasks_legal(shape.batch * steps.count, shape.batch * usual.count, target)
+    )
 
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
@@ -189,6 +237,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
             None if residual is None else residual.at(start),
             shape.act2,
             None if shape.act2 in CHEAP else scratch,
+            knobs.prefetch,
         )
     floats = stage_floats + _middle_floats(shape, steps.rows)
     return Built(e.finish(symbol), 4 * floats, shape.batch * steps.count)
@@ -229,4 +278,6 @@ def _middle_row(
     )
 
 
-KERNEL = Kernel("separable", "separable", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel(
+    "separable", "separable", shape_of, plain, default_knobs, pack, build, choices, legal
+)

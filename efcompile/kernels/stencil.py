@@ -7,6 +7,7 @@ copies nor predicates.  Skipping a tap is exact: it would add zero.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.emit import Emitter, Expr, Register, View, float32
@@ -83,20 +84,27 @@ def pixel_runs(axis: Axis, pixels: int) -> list[PixelRun]:
 def choose_pixels(axis: Axis, registers: int) -> int:
     """Pixels of a tile: fewest estimated cycles for a row, within the registers.
 
-    A tile needs a sum per pixel, a ky row of weights and an input; per ky it loads every input
-    under it once, and two multiply-adds or loads go in a cycle, with a latency of four.
+    A tile needs a sum per pixel, a ky row of weights and an input.
     """
+    return min(pixels_in_registers(axis, registers), key=lambda pixels: row_cost(axis, pixels))
 
-    def cost(pixels: int) -> float:
-        total = 0.0
-        for run in pixel_runs(axis, pixels):
-            spots = {axis.source(x, t) for x in range(run.count) for t in range(axis.kernel)}
-            loads, products = len(spots) + axis.kernel, run.count * axis.kernel
-            total += run.times * (max(loads, products) / 2 + 4)
-        return total
 
+def pixels_in_registers(axis: Axis, registers: int) -> range:
+    """The tiles that registers can hold."""
     most = max(1, min(registers - axis.kernel - 2, axis.out))
-    return min(range(1, most + 1), key=cost)
+    return range(1, most + 1)
+
+
+@lru_cache(maxsize=4096)
+def row_cost(axis: Axis, pixels: int) -> float:
+    """Estimated cycles of a row in tiles of `pixels`: per ky a tile loads every input under it
+    once, and two multiply-adds or loads go in a cycle, with a latency of four."""
+    total = 0.0
+    for run in pixel_runs(axis, pixels):
+        spots = {axis.source(x, t) for x in range(run.count) for t in range(axis.kernel)}
+        loads, products = len(spots) + axis.kernel, run.count * axis.kernel
+        total += run.times * (max(loads, products) / 2 + 4)
+    return total
 
 
 def pack_taps(weight: Array) -> Array:

@@ -32,7 +32,12 @@ class Steps:
     @property
     def product_width(self) -> int:
         """Pixels that the product takes as one row: the whole step where all steps are full."""
-        return self.across.out * (self.rows if self.down.out % self.rows == 0 else 1)
+        return self.across.out * self.rows // self.product_rows
+
+    @property
+    def product_rows(self) -> int:
+        """How many such rows a full step has."""
+        return 1 if self.down.out % self.rows == 0 else self.rows
 
 
 def step_rows(
@@ -73,11 +78,13 @@ def project(
     residual: View | None,
     act: str,
     stage: View | None,
+    prefetch: bool,
     side_by_side: bool = False,
 ) -> None:
     """The product at the end of a step: its `rows` middle rows to those of `out`, with the
     epilogue; `channels` are those of the two, `out` and `residual` start at the step.  With
-    `side_by_side` the pixels of the middle rows lie so."""
+    `prefetch` weights are asked for ahead, with `side_by_side` the pixels of the middle rows lie
+    so."""
     (inner, outer), width = channels, steps.product_width
     by_row = width == steps.across.out
 
@@ -102,5 +109,5 @@ def project(
         bias,
         sink,
         stage,
-        steps.rows if by_row else 1,
+        steps.product_rows if prefetch else None,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from efcompile.kernels.emit import Emitter, Expr
 from efcompile.kernels.kernel import Built
 from efcompile.kernels.register_tile import vector_widths
+from efcompile.kernels.spaces import tasks_legal
 from efcompile.kernels.span import Span, share
 from efcompile.targets.target import Target
 
@@ -36,6 +37,33 @@ def default_knobs(target: Target) -> Knobs:
     """Four vectors an iteration; tasks of a quarter of the L1 cache."""
     block = 4 * target.lanes
     return Knobs(target.lanes, 4, max(1, target.l1_bytes // 16 // block))
+
+
+VECTORS = (1, 2, 4, 8)
+"""Vectors an iteration that are worth trying: independent work against code and remainders."""
+
+
+def choices(size: int, target: Target) -> dict[str, tuple[int, ...]]:
+    """For kernels whose knobs are these: `vectors`, and the sizes of tasks that cut `size`
+    contiguous elements."""
+    default = default_knobs(target)
+    most = size // default.block
+    blocks = {default.task_blocks, *(default.task_blocks * 2**p // 4 for p in range(5))}
+    return {
+        "vectors": VECTORS,
+        "task_blocks": tuple(sorted(b for b in blocks if 1 <= b <= max(default.task_blocks, most))),
+    }
+
+
+def legal(knobs: Knobs, target: Target, size: int | None = None, rows: int = 1) -> bool:
+    """Whether loops can be made by `knobs`; with `size`, whether tasks that cut `rows` runs of
+    so many elements are enough."""
+    if knobs.lanes != target.lanes or knobs.vectors not in VECTORS or knobs.task_blocks < 1:
+        return False
+    if size is None:
+        return True
+    usual = rows * default_knobs(target).parts(size)
+    return tasks_legal(rows * knobs.parts(size), usual, target)
 
 
 def sweep(e: Emitter, size: int, knobs: Knobs, span: Span, body: Body) -> None:

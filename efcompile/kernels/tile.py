@@ -52,13 +52,11 @@ class Prefetch:
     def over(rows: int, columns: int, tile: Tile) -> "Prefetch | None":
         """For `rows` rows going over each panel of `columns`.
 
-        None for a single panel, for so many passes that waiting is no part of them, nor for
-        NEON, where it showed as instructions only.
+        None for a single panel, and for so many passes that waiting is no part of them.
         """
         passes = -(-rows // tile.rows)
         most = tile.unroll * tile.panel * 8 // _LINE
-        pays = not tile.lane_a and columns > tile.panel and passes <= most
-        return Prefetch(passes) if pays else None
+        return Prefetch(passes) if columns > tile.panel and passes <= most else None
 
     def step(self, unroll: int, pitch: int) -> int:
         """Elements (whole lines) that one unrolled step of k asks for."""

@@ -40,6 +40,7 @@ def test_on_neon_rows_lie_side_by_side(row_tiles: int, panels: int, act: str) ->
     assert isinstance(shape, Shape)
     knobs = KERNEL.default_knobs(shape, ARM64)
     assert knobs.side_by_side and not KERNEL.default_knobs(shape, HOST).side_by_side
+    assert not knobs.prefetch and KERNEL.default_knobs(shape, HOST).prefetch
     knobs = replace(knobs, task_row_tiles=row_tiles, task_panels=panels)
     for pieces in (1, 3):
         got = run_built(KERNEL, call, args, ARM64, knobs, pieces)

@@ -45,7 +45,7 @@ def test_projects_the_rows_of_a_step(rows: int) -> None:
     e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
     with e.loop(end - begin, "task", begin):
-        project(e, steps, rows, tile, (9, 21), a, w, b, out, None, "relu", None)
+        project(e, steps, rows, tile, (9, 21), a, w, b, out, None, "relu", None, prefetch=True)
     code = build_object([e.finish("kernel_under_test")], HOST)
     got = torch.full((7 * rows, 21), float("nan")).numpy()
     arrays = [x.numpy(), pack_panels(weight.numpy(), tile.panel), bias.numpy()]
