@@ -35,8 +35,9 @@ def headline(progress: "Progress") -> str:
 
 
 def task_table(tasks: Iterable["TaskState"]) -> Table:
-    """A line per task: the calls it serves, the trials it got, one call's cost with the analytic
-    knobs and with the best found, how much less that is, and the task's share of the time."""
+    """A line per task: the calls it serves, the trials it got, one call's cost with the
+    knobs that were there and with the best found, how much less that is, and the share of the
+    time."""
     from efcompile.report.units import percent
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

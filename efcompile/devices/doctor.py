@@ -15,9 +15,9 @@ from efcompile.devices.steadiness import Steadiness, steadiness
 from efcompile.errors import DeviceError, EfcompileError
 from efcompile.targets.target import Target
 
-REPEATS = {"measured": 20, "emulated": 3}
-"""How often the fixed trial runs for the clock's sake, by the kind of device.  Emulated counts
-are equal or they are not."""
+REPEATS = {"ns": 20, "instructions": 3}
+"""How often the fixed trial runs for the clock's sake, by what is measured.  Counts are equal or
+they are not."""
 TOLERANCE = 1e-5
 """Largest accepted max|y - ref| / max|ref| of the fixed trial."""
 LEAST_FREE_BYTES = 256_000_000
@@ -128,10 +128,12 @@ class Examination:
     def clock(self) -> str:
         """Whether the same work costs the same again."""
         assert self.first is not None
-        outcomes = self._measure(REPEATS[self.first.kind])
+        outcomes = self._measure(REPEATS[self.first.unit])
         found = steadiness([outcome.values for outcome in outcomes])
-        if self.first.kind == "emulated":
+        if self.first.unit == "instructions":
             return _counts(found, len(outcomes))
+        if self.first.kind == "emulated":
+            return f"{_said(found, len(outcomes))}; emulated, so no times"
         return _times(found, len(outcomes))
 
     def _measure(self, times: int) -> Sequence[Outcome]:
@@ -199,12 +201,16 @@ def _counts(found: Steadiness, times: int) -> str:
 
 
 def _times(found: Steadiness, times: int) -> str:
-    said = (
-        f"{times} times the same work: median {found.value / 1e3:.1f} us, quartiles "
-        f"{found.spread:.1%} apart, drift {found.drift:+.1%}"
-    )
+    said = _said(found, times)
     if found.spread > MOST_SPREAD:
         raise Fault(said, "end other programs, fix the CPU's frequency (governor `performance`)")
     if abs(found.drift) > MOST_DRIFT:
         raise Fault(said, "let it cool down, plug it in, and fix the CPU's frequency")
     return said
+
+
+def _said(found: Steadiness, times: int) -> str:
+    return (
+        f"{times} times the same work: median {found.value / 1e3:.1f} us, quartiles "
+        f"{found.spread:.1%} apart, drift {found.drift:+.1%}"
+    )

@@ -1,8 +1,7 @@
 """What the doctor asks of the devices on this machine: itself, and the emulator."""
 
-import shutil
 import subprocess
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from efcompile import tvm_api
@@ -42,7 +41,7 @@ class LocalPatient:
     def probe(self, target: Target, folder: Path) -> Machine:
         """See `Patient`."""
         program = build_probe_program(target, folder)
-        done = subprocess.run([program], capture_output=True, text=True, cwd=folder, timeout=60)
+        done = subprocess.run([program, folder], capture_output=True, text=True, timeout=60)
         if done.returncode != 0:
             raise DeviceError(
                 f"a program for {target.triple} ended with {done.returncode} here: "
@@ -71,8 +70,8 @@ class QemuPatient:
     def probe(self, target: Target, folder: Path) -> Machine:
         """See `Patient`.  The cores and the free space are this machine's."""
         self._program = build_probe_program(target, folder)
-        said = emulate([self._program], cpu=cpu_model(target.features), timeout=60)
-        return replace(read_machine(said), free_bytes=shutil.disk_usage(folder).free)
+        command = [self._program, folder]
+        return read_machine(emulate(command, cpu=cpu_model(target.features), timeout=60))
 
     def versions(self, machine: Machine) -> str:
         """See `Patient`: the emulator must load plugins, which count the instructions."""

@@ -13,8 +13,8 @@ class TaskState:
 
     `times` is how many calls of the model it serves and `share` their part of the tasks' time
     (0..1).  `start` and `best` are one call's cost in `unit` (``ns``, ``instructions``), with the
-    analytic default and with the best knobs so far; nan until measured.  `note` is empty while
-    it is tuned, then ``accepted`` or ``default kept``.
+    knobs that were there and with the best so far; nan until measured.  `note` is empty while it
+    is tuned, then ``accepted`` or ``default kept``.
     """
 
     name: str

@@ -123,6 +123,14 @@ def test_emulated_counts_repeat_exactly_and_are_no_times() -> None:
     assert fault.name == "clock" and "differ" in fault.found
 
 
+def test_emulated_times_are_judged_by_nobody() -> None:
+    def restless(position: int) -> Outcome:
+        return replace(_restless(position), kind="emulated")
+
+    clock = _examined(FakePatient(FakeDevice(restless)))["clock"]
+    assert clock.state == "ok" and clock.found.endswith("emulated, so no times")
+
+
 def test_a_missing_toolchain_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("efcompile.bundle.toolchain._zig_home", lambda: None)
     monkeypatch.setattr("shutil.which", lambda name: None)

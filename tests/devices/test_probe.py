@@ -30,13 +30,19 @@ needs_qemu = pytest.mark.skipif(
 
 def test_this_machine(tmp_path: Path) -> None:
     program = build_probe_program(detect_host(), tmp_path)
-    said = subprocess.run([program], capture_output=True, text=True, check=True, cwd=tmp_path)
+    said = subprocess.run([program, tmp_path], capture_output=True, text=True, check=True)
     machine = read_machine(said.stdout)
     assert machine.arch == os.uname().machine
     assert machine.system == f"Linux {os.uname().release}"
     assert machine.cores == len(os.sched_getaffinity(0))
     assert machine.free_bytes == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.01)
     assert (machine.lacks, machine.libraries, machine.ffi) == ((), (), "")
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    program = build_probe_program(detect_host(), tmp_path)
+    said = subprocess.run([program, tmp_path / "absent"], capture_output=True, text=True)
+    assert said.returncode == 1 and "No such file" in said.stderr
 
 
 @needs_zig
