@@ -30,7 +30,8 @@ class Guard:
             try:
                 return call(*args)
             except BaseException as error:
-                self.error = error
+                # Parts call one another through MetaSchedule: the innermost comes first.
+                self.error = self.error or error
                 # An ordinary exception: TVM cannot carry KeyboardInterrupt.
                 raise RuntimeError(str(error)) from error
 

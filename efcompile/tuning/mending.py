@@ -6,6 +6,7 @@ line that cannot be read goes.  MetaSchedule itself refuses the whole database f
 and a last line that was half-written would swallow the next one.
 """
 
+import itertools
 import json
 import os
 import shutil
@@ -57,10 +58,15 @@ def _lines(path: Path) -> list[str]:
     return text.removesuffix("\n").split("\n") if text else []
 
 
+def _json(line: str) -> Any:
+    # Python reads NaN and Infinity, which are no JSON and which TVM refuses.
+    return json.loads(line, parse_constant=lambda name: int(name))
+
+
 def _workload(line: str) -> Any | None:
     """The workload in a line, or None if it is damaged."""
     try:
-        return tvm_api.meta_schedule().database.Workload.from_json(json.loads(line))
+        return tvm_api.meta_schedule().database.Workload.from_json(_json(line))
     except Exception:  # whatever of the many things TVM raises for what is no workload
         return None
 
@@ -68,7 +74,7 @@ def _workload(line: str) -> Any | None:
 def _record(line: str, workloads: Sequence[Any | None]) -> int | None:
     """Where the workload of the record in a line stands, or None if the line is damaged."""
     try:
-        place, record = json.loads(line)
+        place, record = _json(line)
         if not isinstance(place, int) or not 0 <= place < len(workloads):
             return None
         if workloads[place] is not None:
@@ -98,7 +104,7 @@ def _rewrite(path: Path, lines: list[str], bad: list[int], result: str, also: in
             # Only the end of the last line can differ.
             _replace(path, text)
         return
-    aside = path.with_name(f"{path.name}.damaged")
+    aside = _free(f"{path}.damaged")
     shutil.copyfile(path, aside)
     _replace(path, text)
     if bad:
@@ -108,6 +114,12 @@ def _rewrite(path: Path, lines: list[str], bad: list[int], result: str, also: in
             f"the file as it was is kept as {aside.name}",
             stacklevel=5,
         )
+
+
+def _free(name: str) -> Path:
+    """`name`, or if that is taken ``<name>-2`` and so on."""
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(path for path in map(Path, names) if not path.exists())
 
 
 def _replace(path: Path, text: str) -> None:

@@ -81,7 +81,7 @@ def tune_tasks(
     recorder = _Recorder(frontiers, database, cost_model, on_batch)
     with _logging(log) as logger:
         contexts = [
-            knob_context(frontier, _Share(run, i), seed=seed + 2 + i, log=logger, part=guard.part)
+            knob_context(frontier, _Share(run, i), seed=seed + 2 + i, log=logger, guard=guard)
             for i, frontier in enumerate(frontiers)
         ]
         try:

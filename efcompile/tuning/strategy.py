@@ -1,11 +1,12 @@
 """The search of one task: MetaSchedule's evolutionary search, with a beginning and an end."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from efcompile import tvm_api
 from efcompile.tuning.frontier import Frontier
+from efcompile.tuning.guard import Guard
 from efcompile.tuning.mutator import KnobMutator
 from efcompile.tuning.postproc import KnobFilter
 from efcompile.tuning.space import Values, forced_schedule, template, values_of, workload
@@ -81,7 +82,7 @@ def knob_context(
     *,
     seed: int,
     log: Any,
-    part: Callable[[str, Any], Any] = tvm_api.meta_schedule_part,
+    guard: Guard,
 ) -> Any:
     """The ``TuneContext`` of a search: template, mutator, filter and strategy.
 
@@ -91,10 +92,10 @@ def knob_context(
     ms = tvm_api.meta_schedule()
     space = frontier.space
     generator = ms.space_generator.ScheduleFn(
-        lambda schedule: template(schedule, space),
+        guard.wrap(lambda schedule: template(schedule, space)),
         sch_rules=[],
-        postprocs=[part("postproc.PyPostproc", KnobFilter(frontier))],
-        mutator_probs={part("mutator.PyMutator", KnobMutator(frontier)): 1.0},
+        postprocs=[guard.part("postproc.PyPostproc", KnobFilter(frontier))],
+        mutator_probs={guard.part("mutator.PyMutator", KnobMutator(frontier)): 1.0},
     )
     inner = ms.search_strategy.EvolutionarySearch(
         population_size=_POPULATION,
@@ -107,7 +108,9 @@ def knob_context(
         eps_greedy=0.15,
     )
     module = workload(space.task)
-    strategy = part("search_strategy.PySearchStrategy", KnobSearch(frontier, budget, inner, module))
+    strategy = guard.part(
+        "search_strategy.PySearchStrategy", KnobSearch(frontier, budget, inner, module)
+    )
     task = space.task
     return tvm_api.tune_context(
         module, task.target, generator, strategy, name=task.name, seed=seed, log=log
