@@ -19,8 +19,8 @@ from efcompile.tuning.acceptance import decide
 from efcompile.tuning.bench import Bench, Candidate, seconds
 from efcompile.tuning.board import Board, Watch
 from efcompile.tuning.database import Database, open_database
-from efcompile.tuning.fusion import judge_fusion
-from efcompile.tuning.journal import Entry, Journal
+from efcompile.tuning.fusion import chain_of, contestants, judge_fusion
+from efcompile.tuning.journal import Entry, Journal, Key
 from efcompile.tuning.progress import Progress, TaskState
 from efcompile.tuning.scheduler import tune_tasks
 from efcompile.tuning.search import Builder, Runner, Trials
@@ -33,8 +33,10 @@ FINALISTS = 3
 """Candidates of a task that are measured again beside what it started with."""
 ROUNDS = 40
 """Rounds, at least, of that."""
-PER_TASK = 2
+MOST = 2
 """How many times its even share of the trials one task may get."""
+CLOSE = 1.05
+"""The parts of a fused op are tuned too if they take no more than so many times its time."""
 BATCH = 8
 """Candidates proposed at a time for each device."""
 
@@ -127,12 +129,13 @@ class _Run:
         folder = records_folder(self._work_dir, kind, self._bench.target)
         chosen = contenders[:heaviest]
         self._board.show([(one.task, one.cost) for one in chosen], unit)
+        searched = [*chosen, *self._rivals(chosen)]
         journal = Journal.open(folder / "trials.jsonl")
         with open_database(folder) as database:
-            self._remember(journal, database, chosen)
-            self._search(journal, database, chosen, trials, folder)
+            self._remember(journal, database, searched)
+            self._search(journal, database, searched, trials, folder)
         self._board.begin("the best once more, in turns")
-        winners = [found for one in chosen if (found := self._confirm(journal, one, unit))]
+        winners = [found for one in searched if (found := self._confirm(journal, one, unit))]
         base = Winners(
             target=TargetClass.of(self._bench.target),
             device=self._bench.device.name,
@@ -188,6 +191,27 @@ class _Run:
         found.sort(key=lambda one: -one.task.times * one.cost)
         return found, outcomes
 
+    def _rivals(self, chosen: Sequence[_Contender]) -> list[_Contender]:
+        """The parts of the fused ops among `chosen` that are not much slower apart, as they are:
+        with better knobs they may win."""
+        found: dict[Key, Task] = {}
+        for one in chosen:
+            links = chain_of(one.task)
+            pair = contestants(one.task, links, self._bench, self._knobs) if links else None
+            if pair is None or self._stop.is_set():
+                continue
+            fused, apart = self._bench.measure_trials(pair)
+            if fused.failure or apart.failure or seconds(apart) > CLOSE * seconds(fused):
+                continue
+            found |= {link.task.key: link.task for link in links}
+        known = {one.task.key for one in chosen}
+        new = [
+            task
+            for key, task in found.items()
+            if key not in known and task.kernel.choices(task.shape, task.target)
+        ]
+        return self._baseline(new)[0] if new else []
+
     def _remember(self, journal: Journal, database: Database, chosen: Sequence[_Contender]) -> None:
         """Put the knobs it starts with, and trials that a killed run left in the journal alone,
         into the database: the search goes on from there."""
@@ -225,7 +249,7 @@ class _Run:
             [one.space for one in chosen],
             [float(one.task.times) for one in chosen],
             trials=left,
-            per_task=PER_TASK * -(-trials // len(chosen)),
+            per_task=MOST * -(-trials // len(chosen)),
             batch=BATCH,
             starts={one.task.key: self._starts(one) for one in chosen},
             builder=Builder(trying, identify),
