@@ -65,7 +65,7 @@ def te_normalise(x: Any, eps: float) -> Any:
         lambda i: te.sum((x[i, c] - mean[i]) * (x[i, c] - mean[i]), c),
         name="spread",
     )
-    root = te.compute((rows,), lambda i: tirx.sqrt(spread[i] / float(columns) + eps), name="root")
+    root = te.compute((rows,), lambda i: tirx.sqrt(spread[i] / float(columns) + eps), name="deviation")
     return te.compute(x.shape, lambda i, j: (x[i, j] - mean[i]) / root[i], name="normal")
 
 
