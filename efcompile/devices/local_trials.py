@@ -1,17 +1,16 @@
 """Trials on this machine: a program of its own on cores of its own."""
 
 import os
-import selectors
 import subprocess
 import tempfile
 import threading
-import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from functools import partial
 from pathlib import Path
 
 from efcompile.bundle.trials import Outcome, Trial, TrialProgram, TrialSettings, link_trials
 from efcompile.devices.device import Watch
+from efcompile.devices.lines import lines
 from efcompile.devices.signals import signal_text
 from efcompile.devices.trial_runs import ProgramEnded, run_trials
 from efcompile.errors import DeviceError
@@ -62,8 +61,10 @@ def launch(
         # Without an environment the stack begins at the same place for everyone.
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, env={})
         try:
-            yield from _lines(process, timeout)
+            yield from lines(process, timeout)
             status = process.wait()
+        except TimeoutError as error:
+            raise ProgramEnded(f"did not end within {timeout:g} s") from error
         finally:
             process.kill()
             process.wait()
@@ -75,24 +76,3 @@ def launch(
         raise ProgramEnded(f"ended by {signal_text(-status)}")
     if status > 0:
         raise DeviceError(f"{program.executable.name} refused to work: {said or 'no message'}")
-
-
-def _lines(process: subprocess.Popen[bytes], timeout: float) -> Iterator[str]:
-    """Whole lines until the program closes its output."""
-    assert process.stdout is not None
-    descriptor = process.stdout.fileno()
-    held = b""
-    deadline = time.monotonic() + timeout
-    with selectors.DefaultSelector() as ready:
-        ready.register(descriptor, selectors.EVENT_READ)
-        while True:
-            if not ready.select(max(0.0, deadline - time.monotonic())):
-                raise ProgramEnded(f"did not end within {timeout:g} s")
-            found = os.read(descriptor, 1 << 16)
-            if not found:
-                return
-            *whole, held = (held + found).split(b"\n")
-            for line in whole:
-                yield line.decode()
-            if whole:
-                deadline = time.monotonic() + timeout

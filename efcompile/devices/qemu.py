@@ -5,9 +5,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-
-from efcompile.bundle.library import fitting
 from efcompile.bundle.load import Bundle
 from efcompile.bundle.manifest import Manifest
 from efcompile.bundle.trial import Outcome, Trial, TrialSettings
@@ -22,6 +19,7 @@ from efcompile.devices.emulator import (
 )
 from efcompile.devices.measurement import Measurement
 from efcompile.devices.qemu_trials import SLOWDOWN, count_trials
+from efcompile.devices.raw_values import read_outputs, write_inputs
 from efcompile.errors import DeviceError
 from efcompile.targets.target import Target
 
@@ -57,14 +55,14 @@ class Qemu:
         manifest = self._accept(bundle)
         with tempfile.TemporaryDirectory() as scratch:
             given, made = Path(scratch) / "inputs", Path(scratch) / "outputs"
-            _write(given, manifest, inputs)
+            write_inputs(given, manifest, inputs)
             command = _command(bundle, iterations=1, threads=threads)
             emulate(
                 [*command, "--input", given, "--output", made],
                 cpu=cpu_model(manifest.cpu_features),
                 timeout=self.timeout,
             )
-            return _read(made, manifest)
+            return read_outputs(made, manifest)
 
     def measure(
         self, bundle: Bundle, inputs: Sequence[Array] | None = None, *, threads: int = 1
@@ -196,21 +194,5 @@ def _given(manifest: Manifest, inputs: Sequence[Array] | None, folder: str) -> l
     if inputs is None:
         return []
     path = Path(folder) / "inputs"
-    _write(path, manifest, inputs)
+    write_inputs(path, manifest, inputs)
     return ["--input", path]
-
-
-def _write(path: Path, manifest: Manifest, inputs: Sequence[Array]) -> None:
-    """The inputs' raw values one after the other, as the benchmark reads them."""
-    path.write_bytes(b"".join(array.tobytes() for array in fitting(manifest, inputs)))
-
-
-def _read(path: Path, manifest: Manifest) -> list[Array]:
-    data = path.read_bytes()
-    outputs: list[Array] = []
-    at = 0
-    for entry in manifest.outputs:
-        values = np.frombuffer(data, entry.dtype, int(np.prod(entry.dims)), at)
-        outputs.append(values.reshape(entry.dims).copy())
-        at += entry.bytes
-    return outputs

@@ -3,12 +3,13 @@
 import difflib
 from typing import Final
 
+from efcompile.devices.adb import Adb
 from efcompile.devices.device import Device
 from efcompile.devices.local import Local
 from efcompile.devices.qemu import Qemu
 from efcompile.errors import DeviceError
 
-DEVICES: Final[tuple[Device, ...]] = (Local(), Qemu())
+DEVICES: Final[tuple[Device, ...]] = (Local(), Qemu(), Adb())
 """Every device with its default settings; `unavailable` tells which can be used now."""
 
 

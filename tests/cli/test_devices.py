@@ -18,7 +18,7 @@ def test_devices_and_targets_are_listed() -> None:
 
 def test_json_lists_them_all() -> None:
     document = json.loads(efcompile("devices", "--json").out)
-    assert [device["name"] for device in document["devices"]] == ["local", "qemu"]
+    assert [device["name"] for device in document["devices"]] == ["local", "qemu", "adb"]
     assert [target["alias"] for target in document["targets"]] == ["host", *ALIASES]
 
 

@@ -7,7 +7,7 @@ from efcompile.errors import DeviceError
 
 
 def test_every_device_is_found_by_its_name() -> None:
-    assert [device.name for device in DEVICES] == ["local", "qemu"]
+    assert [device.name for device in DEVICES] == ["local", "qemu", "adb"]
     for device in DEVICES:
         assert get_device(device.name) is device
         assert device.summary

@@ -133,15 +133,25 @@ static int ascending(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
+/* Between the two nearest of the ascending times, as Python's inclusive quantiles. */
+static double quantile(const int64_t *ns, long count, double share) {
+  double at = share * (double)(count - 1);
+  long below = (long)at;
+  double rest = at - (double)below;
+  return rest == 0 ? (double)ns[below]
+                   : (double)ns[below] * (1 - rest) + (double)ns[below + 1] * rest;
+}
+
 static void print_times(int64_t *ns, long count) {
   qsort(ns, (size_t)count, sizeof *ns, ascending);
   double sum = 0;
   for (long i = 0; i < count; ++i) sum += (double)ns[i];
   int64_t median = (ns[(count - 1) / 2] + ns[count / 2]) / 2;
   long p90 = (count * 9 + 9) / 10 - 1; /* nearest rank */
-  printf(", \"unit\": \"ns\", \"min\": %lld, \"median\": %lld, \"mean\": %.0f, \"p90\": %lld, "
-         "\"max\": %lld",
-         (long long)ns[0], (long long)median, sum / (double)count, (long long)ns[p90],
+  printf(", \"unit\": \"ns\", \"min\": %lld, \"q1\": %.1f, \"median\": %lld, \"q3\": %.1f, "
+         "\"mean\": %.0f, \"p90\": %lld, \"max\": %lld",
+         (long long)ns[0], quantile(ns, count, 0.25), (long long)median,
+         quantile(ns, count, 0.75), sum / (double)count, (long long)ns[p90],
          (long long)ns[count - 1]);
 }
 

@@ -42,6 +42,7 @@ def test_it_prints_one_line_of_times(host_bundle: Bundle) -> None:
     assert (said["model"], said["threads"], said["iterations"]) == ("tiny", 2, 11)
     assert (said["warmup"], said["unit"]) == (2, "ns")
     assert 0 < said["min"] <= said["median"] <= said["p90"] <= said["max"]
+    assert said["min"] <= said["q1"] <= said["median"] <= said["q3"] <= said["max"]
     assert said["min"] <= said["mean"] <= said["max"]
 
 
