@@ -1,17 +1,22 @@
-/* Memory, calls, clock and comparison of a trial. Uses libc's memory and clock only, for it is
-   part of libraries too.
+/* Memory, calls, clock and comparison of a trial. Uses little of libc, for it is part of libraries
+   too.
 
-   A trial's arena is laid out like a model's, but with a guard behind every array, to notice
-   kernels that write where they should not; everything that kernels must write begins as NaN. */
+   The arena is laid out like a model's, but with a guard behind every array, to notice kernels
+   that write where they should not. */
+#define _GNU_SOURCE /* madvise */
 #include "ef_trial.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
-#define PAGE 4096
-#define GUARD_BYTES EF_ALIGNMENT
+#define PAGE ((size_t)4096)
+#define HUGE_PAGE ((size_t)2 << 20)
+/* Whole pages, so that arrays lie as they would side by side: when the low bits of two addresses
+   differ by little, loads of one wait for stores to the other. */
+#define GUARD_BYTES PAGE
 #define GUARD 0xa5
 #define NOT_A_NUMBER 0xff /* in every byte: a NaN of any float type */
 #define MOST_CALLS ((int64_t)1 << 24)
@@ -22,13 +27,14 @@ struct ef_trial {
   const ef_blob_part *parts;
   const ef_blob_step *steps;
   ef_pool *pool;
-  void *memory;      /* what there is to free */
-  size_t *places;    /* of the parts: offsets in the arena, or in a copy of the constants */
-  char *arena;       /* inputs, results and what lies between them; then a scratch per thread */
-  size_t scratch, scratch_stride;
-  char *copies;      /* of the constants */
+  ef_trial_arena *arena;
+  size_t scratch_bytes; /* of each thread; behind all arrays of the arena */
+  size_t scratch, arena_bytes;
+  void *taken; /* what holds the copies of the constants */
+  char *copies;
   size_t copy_bytes, copy_count, next_copy;
   int64_t sample_calls;
+  size_t places[]; /* of the parts: offsets in the arena, or in a copy */
 };
 
 static size_t up(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
@@ -36,7 +42,6 @@ static size_t up(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit *
 /* What an array and its guard take. */
 static size_t guarded(size_t bytes) { return up(bytes, EF_ALIGNMENT) + GUARD_BYTES; }
 
-/* Room behind the array up to the next one. */
 static void set_guard(char *array, size_t bytes) {
   memset(array + bytes, GUARD, guarded(bytes) - bytes);
 }
@@ -47,48 +52,16 @@ static bool guard_is_whole(const char *array, size_t bytes) {
   return true;
 }
 
-/* Finds a place for every part; returns the bytes of the arena without scratch. */
-static size_t place(ef_trial *trial) {
-  size_t arena_bytes = GUARD_BYTES;
-  for (uint32_t i = 0; i < trial->record->part_count; ++i) {
-    const ef_blob_part *part = &trial->parts[i];
-    bool constant = part->kind == EF_PART_CONSTANT;
-    trial->places[i] = constant ? trial->copy_bytes : arena_bytes;
-    if (constant)
-      trial->copy_bytes += up(part->bytes, EF_ALIGNMENT);
-    else
-      arena_bytes += guarded(part->bytes);
-  }
-  return arena_bytes;
+static bool constant(const ef_blob_part *part) { return part->kind == EF_PART_CONSTANT; }
+
+static char *scratch_of(const ef_trial *trial, int thread) {
+  size_t stride = guarded(trial->scratch_bytes);
+  return trial->arena->data + trial->scratch + (size_t)thread * stride;
 }
 
-static void fill(ef_trial *trial, size_t threads) {
-  memset(trial->arena, GUARD, GUARD_BYTES);
-  for (uint32_t i = 0; i < trial->record->part_count; ++i) {
-    const ef_blob_part *part = &trial->parts[i];
-    const void *values = ef_blob_at(trial->blob, part->data);
-    if (part->kind == EF_PART_CONSTANT) {
-      for (size_t c = 0; c < trial->copy_count; ++c)
-        memcpy(trial->copies + c * trial->copy_bytes + trial->places[i], values, part->bytes);
-      continue;
-    }
-    char *array = trial->arena + trial->places[i];
-    if (part->kind == EF_PART_INPUT)
-      memcpy(array, values, part->bytes);
-    else
-      memset(array, NOT_A_NUMBER, part->bytes);
-    set_guard(array, part->bytes);
-  }
-  size_t scratch_bytes = trial->scratch_stride - GUARD_BYTES;
-  for (size_t t = 0; t < threads; ++t) {
-    char *scratch = trial->arena + trial->scratch + t * trial->scratch_stride;
-    memset(scratch, NOT_A_NUMBER, scratch_bytes);
-    set_guard(scratch, scratch_bytes);
-  }
-}
-
-ef_trial_status ef_trial_open(const ef_blob *blob, uint32_t index, int64_t rotate_bytes,
-                              ef_pool *pool, ef_trial **made) {
+/* Trial `index` with a place for everything, but without constants. */
+static ef_trial_status lay_out(const ef_blob *blob, uint32_t index, ef_pool *pool,
+                               ef_trial_arena *arena, ef_trial **made) {
   if (index >= blob->trial_count) return EF_TRIAL_BAD_INDEX;
   const ef_blob_trial *record = ef_blob_trial_of(blob, index);
   ef_trial *trial = calloc(1, sizeof *trial + record->part_count * sizeof(size_t));
@@ -98,32 +71,97 @@ ef_trial_status ef_trial_open(const ef_blob *blob, uint32_t index, int64_t rotat
   trial->parts = ef_blob_at(blob, record->parts);
   trial->steps = ef_blob_at(blob, record->steps);
   trial->pool = pool;
-  trial->places = (size_t *)(trial + 1);
+  trial->arena = arena;
   trial->sample_calls = 1;
-  size_t threads = (size_t)ef_pool_threads(pool), scratch_bytes = 0;
-  for (uint32_t i = 0; i < record->step_count; ++i)
-    if (trial->steps[i].scratch_bytes > scratch_bytes) scratch_bytes = trial->steps[i].scratch_bytes;
-  trial->scratch = place(trial);
-  trial->scratch_stride = guarded(scratch_bytes);
-  trial->copy_count = 1;
-  if (trial->copy_bytes > 0 && rotate_bytes > 0)
-    trial->copy_count = up((size_t)rotate_bytes, trial->copy_bytes) / trial->copy_bytes;
-  size_t arena_bytes = up(trial->scratch + threads * trial->scratch_stride, PAGE);
-  trial->memory = calloc(1, PAGE + arena_bytes + trial->copy_count * trial->copy_bytes);
-  if (trial->memory == NULL) {
-    ef_trial_close(trial);
-    return EF_TRIAL_NO_MEMORY;
+  trial->scratch = GUARD_BYTES;
+  for (uint32_t i = 0; i < record->part_count; ++i) {
+    size_t bytes = trial->parts[i].bytes;
+    size_t *end = constant(&trial->parts[i]) ? &trial->copy_bytes : &trial->scratch;
+    trial->places[i] = *end;
+    *end += constant(&trial->parts[i]) ? up(bytes, EF_ALIGNMENT) : guarded(bytes);
   }
-  trial->arena = (char *)up((uintptr_t)trial->memory, PAGE);
-  trial->copies = trial->arena + arena_bytes;
-  fill(trial, threads);
+  for (uint32_t i = 0; i < record->step_count; ++i)
+    if (trial->steps[i].scratch_bytes > trial->scratch_bytes)
+      trial->scratch_bytes = up(trial->steps[i].scratch_bytes, EF_ALIGNMENT);
+  size_t threads = (size_t)ef_pool_threads(pool);
+  trial->arena_bytes = trial->scratch + threads * guarded(trial->scratch_bytes);
   *made = trial;
   return EF_TRIAL_OK;
 }
 
+ef_trial_status ef_trial_reserve(const ef_blob *blob, uint32_t index, ef_pool *pool,
+                                 ef_trial_arena *arena) {
+  ef_trial *trial = NULL;
+  ef_trial_status status = lay_out(blob, index, pool, arena, &trial);
+  if (status != EF_TRIAL_OK) return status;
+  size_t wanted = trial->arena_bytes;
+  ef_trial_close(trial);
+  if (wanted <= arena->bytes) return EF_TRIAL_OK;
+  ef_trial_release(arena);
+  arena->taken = calloc(1, wanted + PAGE);
+  if (arena->taken == NULL) return EF_TRIAL_NO_MEMORY;
+  arena->data = (char *)up((uintptr_t)arena->taken, PAGE);
+  arena->bytes = wanted;
+  return EF_TRIAL_OK;
+}
+
+void ef_trial_release(ef_trial_arena *arena) {
+  free(arena->taken);
+  *arena = (ef_trial_arena){0};
+}
+
+/* A model's weights are a mapped file, which lies in larger pieces than fresh memory does: so
+   here, or looking up addresses would take longer than there. */
+static ef_trial_status copy_constants(ef_trial *trial, int64_t rotate_bytes) {
+  size_t unit = trial->copy_bytes > 0 ? trial->copy_bytes : 1;
+  trial->copy_count = unit < (size_t)rotate_bytes && trial->copy_bytes > 0
+                          ? up((size_t)rotate_bytes, unit) / unit
+                          : 1;
+  size_t bytes = up(trial->copy_count * trial->copy_bytes, PAGE);
+  trial->taken = calloc(1, bytes + HUGE_PAGE);
+  if (trial->taken == NULL) return EF_TRIAL_NO_MEMORY;
+  trial->copies = (char *)up((uintptr_t)trial->taken, HUGE_PAGE);
+  /* Only a wish: where the system does not know it, pages are as small as they are. */
+  if (bytes >= HUGE_PAGE) (void)madvise(trial->copies, bytes, MADV_HUGEPAGE);
+  for (size_t c = 0; c < trial->copy_count; ++c)
+    for (uint32_t i = 0; i < trial->record->part_count; ++i)
+      if (constant(&trial->parts[i]))
+        memcpy(trial->copies + c * trial->copy_bytes + trial->places[i],
+               ef_blob_at(trial->blob, trial->parts[i].data), trial->parts[i].bytes);
+  return EF_TRIAL_OK;
+}
+
+ef_trial_status ef_trial_open(const ef_blob *blob, uint32_t index, int64_t rotate_bytes,
+                              ef_pool *pool, ef_trial_arena *arena, ef_trial **made) {
+  ef_trial_status status = ef_trial_reserve(blob, index, pool, arena);
+  if (status == EF_TRIAL_OK) status = lay_out(blob, index, pool, arena, made);
+  if (status != EF_TRIAL_OK) return status;
+  status = copy_constants(*made, rotate_bytes);
+  if (status != EF_TRIAL_OK) ef_trial_close(*made);
+  return status;
+}
+
 void ef_trial_close(ef_trial *trial) {
-  free(trial->memory);
+  free(trial->taken);
   free(trial);
+}
+
+void ef_trial_enter(ef_trial *trial) {
+  memset(trial->arena->data, GUARD, GUARD_BYTES);
+  for (uint32_t i = 0; i < trial->record->part_count; ++i) {
+    const ef_blob_part *part = &trial->parts[i];
+    if (constant(part)) continue;
+    char *array = trial->arena->data + trial->places[i];
+    if (part->kind == EF_PART_INPUT)
+      memcpy(array, ef_blob_at(trial->blob, part->data), part->bytes);
+    else
+      memset(array, NOT_A_NUMBER, part->bytes);
+    set_guard(array, part->bytes);
+  }
+  for (int t = 0; t < ef_pool_threads(trial->pool); ++t) {
+    memset(scratch_of(trial, t), NOT_A_NUMBER, trial->scratch_bytes);
+    set_guard(scratch_of(trial, t), trial->scratch_bytes);
+  }
 }
 
 typedef struct {
@@ -139,17 +177,16 @@ static void run_tasks(void *context, int thread, int32_t begin, int32_t end) {
 }
 
 void ef_trial_call(ef_trial *trial) {
-  frame f = {.scratch = trial->arena + trial->scratch, .scratch_stride = trial->scratch_stride};
+  frame f = {.scratch = scratch_of(trial, 0), .scratch_stride = guarded(trial->scratch_bytes)};
   char *constants = trial->copies + trial->next_copy * trial->copy_bytes;
   if (++trial->next_copy == trial->copy_count) trial->next_copy = 0;
   for (uint32_t i = 0; i < trial->record->step_count; ++i) {
     const ef_blob_step *step = &trial->steps[i];
     const uint32_t *args = ef_blob_at(trial->blob, step->args);
     f.kernel = ef_trial_kernels[step->kernel].call;
-    for (uint32_t a = 0; a < step->arg_count; ++a) {
-      bool constant = trial->parts[args[a]].kind == EF_PART_CONSTANT;
-      f.args[a] = (constant ? constants : trial->arena) + trial->places[args[a]];
-    }
+    for (uint32_t a = 0; a < step->arg_count; ++a)
+      f.args[a] = (constant(&trial->parts[args[a]]) ? constants : trial->arena->data) +
+                  trial->places[args[a]];
     ef_pool_run(trial->pool, run_tasks, &f, step->tasks, step->chained != 0);
   }
 }
@@ -187,6 +224,7 @@ void ef_trial_prepare(ef_trial *trial, int64_t warmup, int64_t sample_ns) {
 
 int64_t ef_trial_measure(ef_trial *trial, const ef_trial_settings *settings, double *samples,
                          int64_t capacity) {
+  ef_trial_enter(trial);
   ef_trial_prepare(trial, settings->warmup, ef_trial_sample_ns(settings->nanoseconds, capacity));
   int64_t count = 0, end = ef_trial_now() + settings->nanoseconds;
   while (count < capacity && (count < settings->least || ef_trial_now() < end))
@@ -195,17 +233,13 @@ int64_t ef_trial_measure(ef_trial *trial, const ef_trial_settings *settings, dou
 }
 
 static bool arena_is_whole(const ef_trial *trial) {
-  for (size_t i = 0; i < GUARD_BYTES; ++i)
-    if ((unsigned char)trial->arena[i] != GUARD) return false;
+  if (!guard_is_whole(trial->arena->data, 0)) return false;
   for (uint32_t i = 0; i < trial->record->part_count; ++i)
-    if (trial->parts[i].kind != EF_PART_CONSTANT &&
-        !guard_is_whole(trial->arena + trial->places[i], trial->parts[i].bytes))
+    if (!constant(&trial->parts[i]) &&
+        !guard_is_whole(trial->arena->data + trial->places[i], trial->parts[i].bytes))
       return false;
-  size_t threads = (size_t)ef_pool_threads(trial->pool);
-  size_t scratch_bytes = trial->scratch_stride - GUARD_BYTES;
-  for (size_t t = 0; t < threads; ++t)
-    if (!guard_is_whole(trial->arena + trial->scratch + t * trial->scratch_stride, scratch_bytes))
-      return false;
+  for (int t = 0; t < ef_pool_threads(trial->pool); ++t)
+    if (!guard_is_whole(scratch_of(trial, t), trial->scratch_bytes)) return false;
   return true;
 }
 
@@ -214,7 +248,7 @@ ef_trial_status ef_trial_compare(const ef_trial *trial, double *error) {
   for (uint32_t i = 0; i < trial->record->part_count; ++i) {
     const ef_blob_part *part = &trial->parts[i];
     if (part->kind != EF_PART_OUTPUT) continue;
-    const float *y = (const float *)(trial->arena + trial->places[i]);
+    const float *y = (const float *)(trial->arena->data + trial->places[i]);
     const float *e = ef_blob_at(trial->blob, part->data);
     for (size_t j = 0; j < part->bytes / sizeof(float); ++j) {
       if (isfinite(e[j]) && fabs(e[j]) > scale) scale = fabs(e[j]);

@@ -26,14 +26,31 @@ typedef struct {
   int64_t threads;
 } ef_trial_settings;
 
-/* A trial with its memory. Inputs, results, and what lies between them stay where they are from
-   call to call; results are not a number until a kernel writes them. */
+/* Memory for inputs, results, what lies between them, and scratch, which trials use one at a
+   time: pages differ in how they meet in the caches, by some per cent of a kernel's time, so
+   candidates are compared on the same ones. All zeros at first. */
+typedef struct {
+  char *data;
+  size_t bytes;
+  void *taken;
+} ef_trial_arena;
+
+/* Makes it large enough for trial `index` of a checked blob on the threads of `pool`. */
+EF_INTERNAL ef_trial_status ef_trial_reserve(const ef_blob *blob, uint32_t index, ef_pool *pool,
+                                             ef_trial_arena *arena);
+EF_INTERNAL void ef_trial_release(ef_trial_arena *arena);
+
+/* A trial with its constants, and an arena for the rest. */
 typedef struct ef_trial ef_trial;
 
 /* Trial `index` of a checked blob, for the threads of `pool` (null: the calling one). */
 EF_INTERNAL ef_trial_status ef_trial_open(const ef_blob *blob, uint32_t index, int64_t rotate_bytes,
-                                          ef_pool *pool, ef_trial **made);
+                                          ef_pool *pool, ef_trial_arena *arena, ef_trial **made);
 EF_INTERNAL void ef_trial_close(ef_trial *trial);
+
+/* Puts the inputs into the arena, and NaN where kernels write. Before calls of a trial that
+   another one's came before. */
+EF_INTERNAL void ef_trial_enter(ef_trial *trial);
 
 /* All steps of it, once. */
 EF_INTERNAL void ef_trial_call(ef_trial *trial);
@@ -43,11 +60,12 @@ EF_INTERNAL void ef_trial_prepare(ef_trial *trial, int64_t warmup, int64_t sampl
 /* Nanoseconds of one call: the mean over the calls of a sample. */
 EF_INTERNAL double ef_trial_sample(ef_trial *trial);
 
-/* Prepares it and takes samples as the settings say, `capacity` at most; returns their number. */
+/* Enters and prepares it and takes samples as the settings say, `capacity` at most; returns their
+   number. */
 EF_INTERNAL int64_t ef_trial_measure(ef_trial *trial, const ef_trial_settings *settings,
                                      double *samples, int64_t capacity);
 
-/* Compares the results with those expected: max |y - e| / max |e|, nan where one is nan and the
+/* Compares the results of the last call with those expected: max |y - e| / max |e|, nan where one is nan and the
    other is not, infinite where they differ by an infinity. EF_TRIAL_OVERRUN when something
    wrote between the arrays. */
 EF_INTERNAL ef_trial_status ef_trial_compare(const ef_trial *trial, double *error);

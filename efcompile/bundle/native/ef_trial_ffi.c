@@ -46,13 +46,16 @@ static int64_t run(const ffi_any *args, int32_t count) {
   ef_pool *pool = settings.threads > 1 ? ef_pool_create((int)settings.threads) : NULL;
   if (settings.threads > 1 && pool == NULL) return EF_TRIAL_NO_THREADS;
   ef_trial *trial = NULL;
+  ef_trial_arena arena = {0};
   int64_t taken = 0;
-  int64_t status = ef_trial_open(blob, (uint32_t)index, settings.rotate_bytes, pool, &trial);
+  int64_t status =
+      ef_trial_open(blob, (uint32_t)index, settings.rotate_bytes, pool, &arena, &trial);
   if (status == EF_TRIAL_OK) {
     taken = ef_trial_measure(trial, &settings, samples + 1, (int64_t)capacity - 1);
     status = ef_trial_compare(trial, &samples[0]);
     ef_trial_close(trial);
   }
+  ef_trial_release(&arena);
   ef_pool_destroy(pool);
   return status == EF_TRIAL_OK ? taken : status;
 }

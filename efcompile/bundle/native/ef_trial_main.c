@@ -174,42 +174,52 @@ static void print_calls(const ef_blob *blob) {
   }
 }
 
-static void finish(result *r) {
-  r->status = ef_trial_compare(r->trial, &r->error);
-  ef_trial_close(r->trial);
+/* The largest arena first, so that all trials have the same one. */
+static void reserve(const ef_blob *blob, const options *o, ef_pool *pool, ef_trial_arena *arena) {
+  for (uint32_t i = 0; i < blob->trial_count; ++i)
+    if (chosen(o, i) && ef_trial_reserve(blob, i, pool, arena) != EF_TRIAL_OK)
+      fail("%s", text_of(EF_TRIAL_NO_MEMORY));
 }
 
 static void one_by_one(const ef_blob *blob, const options *o, ef_pool *pool) {
   static result r;
+  ef_trial_arena arena = {0};
+  reserve(blob, o, pool, &arena);
   for (uint32_t i = 0; i < blob->trial_count; ++i) {
     if (!chosen(o, i)) continue;
     r.index = i;
     r.count = 0;
-    r.status = ef_trial_open(blob, i, o->settings.rotate_bytes, pool, &r.trial);
+    r.status = ef_trial_open(blob, i, o->settings.rotate_bytes, pool, &arena, &r.trial);
     if (r.status == EF_TRIAL_OK) {
-      if (o->untimed)
+      if (o->untimed) {
+        ef_trial_enter(r.trial);
         for (long n = 0; n < o->iterations; ++n) ef_trial_call(r.trial);
-      else
+      } else {
         r.count = ef_trial_measure(r.trial, &o->settings, r.samples, MOST_SAMPLES);
-      finish(&r);
+      }
+      r.status = ef_trial_compare(r.trial, &r.error);
+      ef_trial_close(r.trial);
     }
     print(blob, &r);
   }
+  ef_trial_release(&arena);
 }
 
-/* A turn is a call untimed, which brings the arrays into the caches as another kernel would have
-   left them, and then a sample. Rounds begin with another trial each. */
+/* A turn is a call untimed, which brings everything into the caches as the network would have
+   left it, and then a sample. Rounds begin with another trial each. */
 static void rounds(result *results, uint32_t count, const options *o) {
   int64_t sample_ns = ef_trial_sample_ns(o->settings.nanoseconds, MOST_SAMPLES);
-  for (uint32_t i = 0; i < count; ++i)
-    if (results[i].status == EF_TRIAL_OK)
-      ef_trial_prepare(results[i].trial, o->settings.warmup, sample_ns);
+  for (uint32_t i = 0; i < count; ++i) {
+    ef_trial_enter(results[i].trial);
+    ef_trial_prepare(results[i].trial, o->settings.warmup, sample_ns);
+    results[i].status = ef_trial_compare(results[i].trial, &results[i].error);
+  }
   int64_t end = ef_trial_now() + (int64_t)count * o->settings.nanoseconds;
   for (long n = 0; n < MOST_SAMPLES; ++n) {
     if (n >= o->settings.least && ef_trial_now() >= end) break;
     for (uint32_t turn = 0; turn < count; ++turn) {
       result *r = &results[((uint32_t)n + turn) % count];
-      if (r->status != EF_TRIAL_OK) continue;
+      ef_trial_enter(r->trial);
       ef_trial_call(r->trial);
       r->samples[r->count++] = ef_trial_sample(r->trial);
     }
@@ -217,20 +227,25 @@ static void rounds(result *results, uint32_t count, const options *o) {
 }
 
 static void in_turns(const ef_blob *blob, const options *o, ef_pool *pool) {
-  result *results = calloc(blob->trial_count + 1, sizeof *results);
+  result *results = calloc((size_t)blob->trial_count + 1, sizeof *results);
   if (results == NULL) fail("%s", text_of(EF_TRIAL_NO_MEMORY));
+  ef_trial_arena arena = {0};
+  reserve(blob, o, pool, &arena);
   uint32_t count = 0;
   for (uint32_t i = 0; i < blob->trial_count; ++i)
     if (chosen(o, i)) results[count++].index = i;
   /* A round uses a copy of each trial's constants: together they are as much as one's alone. */
   int64_t rotate = count == 0 ? 0 : o->settings.rotate_bytes / count;
   for (uint32_t i = 0; i < count; ++i)
-    results[i].status = ef_trial_open(blob, results[i].index, rotate, pool, &results[i].trial);
+    if (ef_trial_open(blob, results[i].index, rotate, pool, &arena, &results[i].trial) !=
+        EF_TRIAL_OK)
+      fail("%s", text_of(EF_TRIAL_NO_MEMORY));
   rounds(results, count, o);
   for (uint32_t i = 0; i < count; ++i) {
-    if (results[i].status == EF_TRIAL_OK) finish(&results[i]);
+    ef_trial_close(results[i].trial);
     print(blob, &results[i]);
   }
+  ef_trial_release(&arena);
   free(results);
 }
 
