@@ -239,3 +239,18 @@ def tune_context(
     llvm = _tvm().target.Target(tvm_target(target))
     api = meta_schedule()._ffi_api
     return api.TuneContext(module, llvm, generator, strategy, name, threads, seed, native)
+
+
+class RpcRefused(Exception):
+    """TVM's RPC client could not open a session; the message is TVM's."""
+
+
+def rpc_connect(host: str, port: int, key: str, seconds: float) -> Any:
+    """A `tvm.rpc.RPCSession` that the server ends after `seconds`; `RpcRefused` without one."""
+    _tvm()
+    from tvm import rpc
+
+    try:
+        return rpc.connect(host, port, key, session_timeout=seconds)
+    except Exception as error:  # RuntimeError, OSError, or what the other side raised
+        raise RpcRefused(str(error)) from error
