@@ -1,7 +1,7 @@
 """What every device offers."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -50,6 +50,7 @@ class Device(Protocol):
         """
 
 
+@runtime_checkable
 class TrialDevice(Protocol):
     """A place where trials are measured: tuning's view of a device."""
 

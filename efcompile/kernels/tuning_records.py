@@ -16,7 +16,7 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict
 
 from efcompile.errors import InputError, TuningError
-from efcompile.kernels.knob_source import KnobSource, knob_source
+from efcompile.kernels.knob_source import FOLDER, KnobSource, knob_source
 from efcompile.kernels.tuned import FORMAT, Kind, TargetClass, Winners, read_model, text_of
 from efcompile.targets.target import Target
 
@@ -50,6 +50,14 @@ class Knobs:
 def winners_file(folder: Path, kind: Kind, target: Target) -> Path:
     """Where the winners of `target`'s class are in a folder of records."""
     return folder / kind / TargetClass.of(target).name / WINNERS
+
+
+def related_winners(folder: Path, kind: Kind, target: Target) -> tuple[Winners, ...]:
+    """The winners of other classes in a folder of records, and of those that ship with the
+    package, which are worth trying first on `target`.  Raises `TuningError` for a damaged file."""
+    paths = [*folder.glob(f"{kind}/*/{WINNERS}"), *FOLDER.glob("*.json")]
+    found = [Winners.load(path) for path in sorted(paths)]
+    return tuple(w for w in found if w.related_to(target) and not w.applies_to(target))
 
 
 def find_knobs(

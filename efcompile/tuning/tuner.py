@@ -14,6 +14,7 @@ from efcompile.errors import DeviceError, TuningError
 from efcompile.kernels.knob_source import SHIPPED, KnobSource
 from efcompile.kernels.knobs import flatten, with_values
 from efcompile.kernels.tuned import TargetClass, Winner, Winners
+from efcompile.kernels.tuning_records import related_winners, winners_file
 from efcompile.targets.target import Target
 from efcompile.tuning.acceptance import decide
 from efcompile.tuning.bench import Bench, Candidate, seconds
@@ -59,12 +60,6 @@ def silent(progress: Progress) -> None:
     """A watcher that does not care."""
 
 
-def records_folder(work_dir: Path, kind: str, target: Target) -> Path:
-    """Where records of one kind for one class of targets are: times and emulated counts never
-    meet."""
-    return work_dir / kind / TargetClass.of(target).name
-
-
 def tune(
     tasks: Sequence[Task],
     device: TrialDevice,
@@ -74,7 +69,6 @@ def tune(
     work_dir: Path,
     settings: TrialSettings,
     knobs: KnobSource = SHIPPED,
-    related: Sequence[Winners] = (),
     heaviest: int = HEAVIEST,
     watch: Watch = silent,
     stop: threading.Event | None = None,
@@ -82,10 +76,11 @@ def tune(
     """Search better knobs for the `heaviest` of `tasks` on `device`, in `trials` trials, those
     that `work_dir` holds of these tasks included.
 
-    It starts from the knobs that `knobs` gives, and tries those of `related` targets early.  Once
-    `stop` is set it ends with the batch at hand, and what was found counts.  Raises `TuningError`
-    when there is nothing to tune or no task can be measured, and `DeviceError` when the device is
-    gone; every finished trial is in the journal then.
+    It starts from the winners that `work_dir` has, else the knobs that `knobs` gives, and tries
+    early what won on related targets.  Once `stop` is set it ends with the batch at hand, and what
+    was found counts.  Raises `TuningError` when there is nothing to tune, and `DeviceError` when
+    the device is gone or cannot run the kernels as they are; every finished trial is in the
+    journal then.
     """
     if not tasks:
         raise TuningError("this model has no kernel with knobs to tune")
@@ -95,8 +90,7 @@ def tune(
     board = Board(device, trials, watch)
     with tempfile.TemporaryDirectory(prefix="efcompile-tune-") as scratch:
         bench = Bench(device, target, settings, Path(scratch))
-        run = _Run(bench, board, knobs, related, work_dir, stop)
-        return run.all(tasks, heaviest, trials)
+        return _Run(bench, board, knobs, work_dir, stop).all(tasks, heaviest, trials)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,25 +109,29 @@ class _Run:
         bench: Bench,
         board: Board,
         knobs: KnobSource,
-        related: Sequence[Winners],
         work_dir: Path,
         stop: threading.Event,
     ) -> None:
-        self._bench, self._board, self._knobs, self._related = bench, board, knobs, related
+        self._bench, self._board, self._knobs = bench, board, knobs
         self._work_dir, self._stop = work_dir, stop
 
     def all(self, tasks: Sequence[Task], heaviest: int, trials: int) -> Tuning:
         self._board.begin("what is there")
         contenders, outcomes = self._baseline(tasks)
         kind, unit = outcomes[0].kind, outcomes[0].unit
-        folder = records_folder(self._work_dir, kind, self._bench.target)
+        file = winners_file(self._work_dir, kind, self._bench.target)
+        folder = file.parent
+        if file.exists():  # which could not be known before the device said what it is
+            self._knobs = self._with(Winners.load(file))
+            contenders, _ = self._baseline(tasks)
+        related = related_winners(self._work_dir, kind, self._bench.target)
         chosen = contenders[:heaviest]
         self._board.show([(one.task, one.cost) for one in chosen], unit)
         searched = [*chosen, *self._rivals(chosen)]
         journal = Journal.open(folder / "trials.jsonl")
         with open_database(folder) as database:
             self._remember(journal, database, searched)
-            self._search(journal, database, searched, trials, folder)
+            self._search(journal, database, searched, related, trials, folder)
         self._board.begin("the best once more, in turns")
         winners = [found for one in searched if (found := self._confirm(journal, one, unit))]
         base = Winners(
@@ -236,6 +234,7 @@ class _Run:
         journal: Journal,
         database: Database,
         chosen: Sequence[_Contender],
+        related: Sequence[Winners],
         trials: int,
         folder: Path,
     ) -> None:
@@ -251,24 +250,13 @@ class _Run:
             trials=left,
             per_task=MOST * -(-trials // len(chosen)),
             batch=BATCH,
-            starts={one.task.key: self._starts(one) for one in chosen},
+            starts={one.task.key: _starts(one, related) for one in chosen},
             builder=Builder(trying, identify),
             runner=Runner(trying),
             database=database,
             stop=self._stop,
             log=folder / "metaschedule.log",
         )
-
-    def _starts(self, one: _Contender) -> list[dict[str, int]]:
-        """Vectors to try early: the analytic default, and what won on related targets."""
-        kernel, shape = one.task.key
-        analytic = flatten(one.task.default)
-        found = [{path: analytic[path] for path in one.space.values}]
-        for winners in self._related:
-            for winner in winners.winners:
-                if (winner.kernel, winner.shape) == (kernel, shape):
-                    found.append({p: v for p, v in winner.knobs.items() if p in one.space.values})
-        return found
 
     def _confirm(self, journal: Journal, one: _Contender, unit: str) -> Winner | None:
         """The knobs that win over the start in turns, if any do."""
@@ -316,3 +304,15 @@ def _finalists(journal: Journal, one: _Contender) -> list[Mapping[str, int]]:
     found.sort(key=lambda pair: pair[0])
     limit = one.cost * 1e-9 * 1.02  # measured once each: a little slower may be a little faster
     return [entry.knobs for cost, entry in found[:FINALISTS] if cost < limit]
+
+
+def _starts(one: _Contender, related: Sequence[Winners]) -> list[Mapping[str, int]]:
+    """Vectors to try early: the analytic default, then what won on related targets."""
+    kernel, shape = one.task.key
+    theirs = [
+        winner.knobs
+        for winners in related
+        for winner in winners.winners
+        if (winner.kernel, winner.shape) == (kernel, shape)
+    ]
+    return [one.space.start, *theirs]
