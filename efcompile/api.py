@@ -6,48 +6,31 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from efcompile.bundle import sample
 from efcompile.bundle.library import Library
 from efcompile.bundle.load import Bundle, load_bundle
 from efcompile.bundle.toolchain import object_toolchain
-from efcompile.bundle.write import copy_bundle, write_bundle
+from efcompile.bundle.write import copy_bundle
 from efcompile.devices.registry import get_device
-from efcompile.errors import BundleError, InputError, ParityError
+from efcompile.errors import BundleError, InputError
 from efcompile.steps import step, timed
 from efcompile.targets.resolve import resolve
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from efcompile.capture import Captured
+    from efcompile.building import History
+    from efcompile.devices.device import Device
     from efcompile.passes.base import Pass
     from efcompile.passes.manager import Stage
     from efcompile.report.document import Report
-    from efcompile.reuse import Result
-    from efcompile.targets.target import Target
-
-
-@dataclass(frozen=True)
-class History:
-    """What `optimize` did: the captured model, the passes and the stage after each with its
-    record, capture's notes, the relative error against the reference on two inputs (None where
-    the target does not run here), and how long each step took.  `reused` says that the result
-    is of an earlier call."""
-
-    captured: Captured
-    pipeline: tuple[Pass, ...]
-    stages: tuple[Stage, ...]
-    notes: tuple[str, ...]
-    parity: float | None
-    seconds: dict[str, float]
-    reused: bool
+    from efcompile.tuned_model import Improvement
+    from efcompile.tuning.progress import Progress
 
 
 class CompiledModel:
@@ -67,6 +50,7 @@ class CompiledModel:
         self.bundle = bundle
         self.threads = threads
         self.history: History | None = None
+        self.improvement: Improvement | None = None
         self._library: Library | None = None
         self._loading = Lock()
         # A bundle that was never saved lives as long as this object.
@@ -121,7 +105,9 @@ class CompiledModel:
         chosen = get_device(device)
         if threads is None:
             threads = 1 if device == "qemu" else self.threads
-        subject = Subject(manifest.model, history.captured, history.pipeline, history.stages)
+        subject = Subject(
+            manifest.model, history.captured, history.pipeline, history.stages, history.knobs
+        )
         call = f"compiled.report(device={device!r}, threads={threads})"
         return measure_ledger(
             subject,
@@ -133,6 +119,59 @@ class CompiledModel:
             profiles=profiles,
             command=call,
         )
+
+    def tune(
+        self,
+        *,
+        device: str | Device = "local",
+        trials: int = 400,
+        tasks: int = 10,
+        work_dir: str | Path = "tuning",
+        threads: int = 1,
+        watch: Callable[[Progress], None] = lambda progress: None,
+        stop: Event | None = None,
+    ) -> CompiledModel:
+        """Search better knobs for the `tasks` heaviest kernels on `device` (a name, or a device
+        with its own settings), in `trials` trials, and return the model with what won.
+
+        Nothing is accepted that does not win side by side with what it replaces, kernel by
+        kernel and as a whole; `.improvement` of the result has the figures.  Records are in
+        `work_dir`: the same folder again goes on from there, and ``optimize(...,
+        tuning_records=work_dir)`` uses its winners.  `watch` hears how far it is (see
+        `efcompile.tuning.progress`), and setting `stop` ends it early, with what was found.
+
+        Raises `TuningError` when there is nothing to tune, `DeviceError` when the device cannot
+        run the kernels or is gone (finished trials are kept), `ParityError` if the tuned model
+        were wrong, and `BundleError` for a loaded bundle: its graph is not in it.
+        """
+        from efcompile.tuned_model import tune_model
+
+        if self.history is None:
+            raise BundleError(
+                f"{self.bundle.path} was loaded, and a bundle does not hold the graph that tuning "
+                "needs: call tune() on what `efcompile.optimize` returned, or run `efcompile tune`"
+            )
+        chosen = get_device(device) if isinstance(device, str) else device
+        tuned, improvement = tune_model(
+            self.bundle,
+            self.history,
+            chosen,
+            trials=trials,
+            work_dir=Path(work_dir),
+            tasks=tasks,
+            threads=_threads(threads),
+            watch=watch,
+            stop=stop,
+        )
+        if tuned is None:
+            better = CompiledModel(self.bundle, self.threads, folder=self._folder)
+            better.history = self.history
+        else:
+            bundle = load_bundle(tuned.result.path)
+            better = CompiledModel(bundle, self.threads, folder=tuned.result.folder)
+            better.history = tuned.history
+        better.improvement = improvement
+        return better
 
     def _run(self, call: Callable[[list[Any]], Sequence[Any]], inputs: tuple[Any, ...]) -> Any:
         arrays = [_array(value, i) for i, value in enumerate(inputs)]
@@ -186,6 +225,9 @@ def optimize(
     out: str | Path | None = None,
     hook: Callable[[Stage], None] | None = None,
     reuse: bool = True,
+    tuning_records: str | Path | None = None,
+    emulated_records: bool = False,
+    tuned: bool = True,
 ) -> CompiledModel:
     """Compile `model` (a module, or a name such as ``"efficientformer_l1"``) for `target`.
 
@@ -198,9 +240,18 @@ def optimize(
 
     The results used last stay in memory, up to `efcompile.reuse.LIMIT_BYTES`: with `reuse`, a
     call with the same graph, weights and options as an earlier one takes what that one made.
+
+    Kernels have the knobs that tuning found for this class of targets, where the package ships
+    any; those in the folder `tuning_records` (the work dir of tuning, or a bundle) come first.
+    `emulated_records` takes what was found there under emulation, and without `tuned` the analytic
+    defaults are used alone.  Where winners say so, fused ops are taken apart again behind the
+    default pipeline (`split-fused`).  See `efcompile.kernels.tuning_records.find_knobs` for what
+    is raised.
     """
     # The compiler imports TVM, which loading and running a bundle does not need.
+    from efcompile.building import History, build_checked, intact, named_model
     from efcompile.capture import capture, name_of
+    from efcompile.kernels.tuning_records import find_knobs
     from efcompile.models.zoo import title_of
     from efcompile.passes.pipeline import build_pipeline
     from efcompile.reuse import RESULTS, key_of
@@ -208,18 +259,22 @@ def optimize(
     count = _threads(threads)
     described = resolve(target, cpu=cpu, features=features)
     object_toolchain(described)  # a missing compiler is better told before the work
-    pipeline = build_pipeline(passes, disable)
-    module = _named(model) if isinstance(model, str) else model
+    knobs = find_knobs(described, tuning_records, emulated=emulated_records, tuned=tuned)
+    source = knobs.source
+    pipeline = build_pipeline(passes, disable, source.splits(described))
+    module = named_model(model) if isinstance(model, str) else model
     title = name or (title_of(model) if isinstance(model, str) else name_of(module))
     with timed() as seconds:
         with step("capture"):
             captured = capture(module, example_inputs)
         with step("reuse"):
-            key = key_of(captured, title, described, pipeline, count) if reuse else None
-            result = _intact(RESULTS.get(key))
+            key = key_of(captured, title, described, pipeline, count, source) if reuse else None
+            result = intact(RESULTS.get(key))
         reused = result is not None
         if result is None:
-            result = _compile(module, captured, described, pipeline, title, hook, count)
+            result = build_checked(
+                module, captured, described, pipeline, title, hook, count, source
+            )
             RESULTS.put(key, result)
         elif hook is not None:
             for stage in result.stages:
@@ -228,96 +283,11 @@ def optimize(
             path = result.path if out is None else copy_bundle(result.path, Path(out))
             bundle = load_bundle(path)
     compiled = CompiledModel(bundle, count, folder=result.folder if out is None else None)
+    notes = (*captured.notes, *knobs.notes)
     compiled.history = History(
-        captured, pipeline, result.stages, captured.notes, result.parity, seconds, reused
+        captured, pipeline, result.stages, source, notes, result.parity, seconds, reused
     )
     return compiled
-
-
-def _named(name: str) -> nn.Module:
-    import torch
-
-    from efcompile.models.zoo import resolve_model
-
-    with torch.random.fork_rng(devices=()):
-        torch.default_generator.manual_seed(0)
-        return resolve_model(name)
-
-
-def _intact(result: Result | None) -> Result | None:
-    """`result`, unless its temporary files were changed or cleaned away."""
-    try:
-        if result is not None:
-            load_bundle(result.path)
-    except BundleError:
-        return None
-    return result
-
-
-def _compile(
-    module: nn.Module,
-    captured: Captured,
-    target: Target,
-    pipeline: Sequence[Pass],
-    title: str,
-    hook: Callable[[Stage], None] | None,
-    threads: int,
-) -> Result:
-    """Compile and check.  The bundle is in a folder of its own: a wrong result must not take the
-    place of a good bundle."""
-    from torch.utils._pytree import treespec_dumps
-
-    from efcompile.compiler import compile_model
-    from efcompile.reuse import Result
-
-    compilation = compile_model(module, captured, target, pipeline, title, hook)
-    examples = captured.example_inputs
-    with step("check"):
-        wanted = _arrays(compilation.reference(examples))
-    folder = tempfile.TemporaryDirectory(prefix="efcompile-")
-    with step("bundle"):
-        path = write_bundle(
-            compilation.program,
-            Path(folder.name),
-            structure=treespec_dumps(captured.output_spec),
-            attachments={sample.NAME: sample.dump(_arrays(examples), wanted)},
-        )
-    parity = None
-    if get_device("local").refuses(target) is None:
-        with step("check"):
-            parity = _parity(load_bundle(path), compilation.reference, examples, wanted, threads)
-    return Result(folder, path, compilation.stages, parity)
-
-
-def _arrays(tensors: Sequence[Tensor]) -> list[Any]:
-    return [tensor.detach().numpy() for tensor in tensors]
-
-
-def _parity(
-    bundle: Bundle,
-    reference: Callable[[Sequence[Tensor]], Sequence[Tensor]],
-    examples: Sequence[Tensor],
-    wanted: Sequence[Any],
-    threads: int,
-) -> float:
-    """The relative error on the examples, of which `wanted` was computed, and on fresh random
-    inputs of their shapes."""
-    import torch
-
-    generator = torch.Generator().manual_seed(1)
-    fresh = [torch.randn(x.shape, generator=generator, dtype=x.dtype) for x in examples]
-    library = Library(bundle, threads)
-    worst = sample.relative_error(library.run(_arrays(examples)), wanted)
-    got = library.run(_arrays(fresh))
-    worst = max(worst, sample.relative_error(got, _arrays(reference(fresh))))
-    if not worst <= sample.TOLERANCE:
-        raise ParityError(
-            f"{bundle.manifest.model} compiled for {bundle.manifest.target.name} "
-            f"differs from eager PyTorch by {worst:.2e} of the output's scale (limit "
-            f"{sample.TOLERANCE:.0e}); nothing was wrong after any pass, so a kernel is: please "
-            "report it"
-        )
-    return worst
 
 
 def _threads(threads: int | None) -> int:

@@ -15,6 +15,7 @@ from torch import Tensor
 from efcompile.bundle.toolchain import object_toolchain, static_toolchain
 from efcompile.capture import Captured
 from efcompile.capture.fingerprint import fingerprint, tensor_bytes
+from efcompile.kernels.knob_source import SHIPPED, KnobSource
 from efcompile.passes.base import Pass
 from efcompile.passes.manager import Stage
 from efcompile.targets.target import Target
@@ -84,7 +85,12 @@ RESULTS = Results()
 
 
 def key_of(
-    captured: Captured, title: str, target: Target, pipeline: Sequence[Pass], threads: int
+    captured: Captured,
+    title: str,
+    target: Target,
+    pipeline: Sequence[Pass],
+    threads: int,
+    knobs: KnobSource = SHIPPED,
 ) -> Hashable | None:
     """All that decides the result of a compilation, or None if that cannot be told for sure:
     a pass that is not of this package may read anything, a global of its module for example."""
@@ -94,7 +100,8 @@ def key_of(
     tools = [object_toolchain(target)]
     if target.object_format == "elf":
         tools.append(static_toolchain(target))
-    return fingerprint(captured), title, target, passes, threads, tuple(tools)
+    tuning = knobs.fingerprint(target)
+    return fingerprint(captured), title, target, passes, threads, tuple(tools), tuning
 
 
 def _frozen(value: Any) -> Hashable:

@@ -89,6 +89,7 @@ def _kernel(program: Program, model: str, symbol: str) -> KernelEntry:
         bytes=sum(call.bytes for call in calls),
         sources=tuple(dict.fromkeys(source for call in calls for source in call.sources)),
         work=known_work(program.kernels[symbol]),
+        knobs=program.kernels[symbol].origin,
     )
 
 

@@ -9,11 +9,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from efcompile.errors import BundleError
+from efcompile.kernels.knob_source import Origin
 from efcompile.kernels.work import Work
 from efcompile.targets.target import Target
 
 NAME = "manifest.json"
-FORMAT: Literal[2] = 2
+FORMAT: Literal[3] = 3
 ZEROS = "0" * 64
 """The checksum of a manifest that was not written yet."""
 _CHECKSUM = re.compile(r'^  "checksum": "([0-9a-f]{64})"', flags=re.MULTILINE)
@@ -53,7 +54,9 @@ class SizesEntry(_Frozen):
 class KernelEntry(_Frozen):
     """A kernel: its file in `efcompile.kernels`, C symbol, number of calls, what all of them
     together cost nominally (floating-point operations, bytes moved at least), and the modules
-    of the user's model that it computes.  `work` is what one call cannot do without."""
+    of the user's model that it computes.  `work` is what one call cannot do without, and `knobs`
+    tells who chose its tiles: the kernel itself, tuning that ships with efcompile, or the records
+    of the user's own, whose measurements are then in the bundle."""
 
     name: str
     symbol: str
@@ -62,6 +65,7 @@ class KernelEntry(_Frozen):
     bytes: int
     sources: tuple[str, ...]
     work: Work
+    knobs: Origin
 
 
 class CallEntry(_Frozen):
@@ -93,7 +97,7 @@ class Manifest(_Frozen):
     """All that is known of a bundle without running it.  `structure` is how the outputs nest
     (a serialised pytree; empty: a flat list)."""
 
-    format: Literal[2]
+    format: Literal[3]
     checksum: str
     model: str
     prefix: str

@@ -23,6 +23,7 @@ from torch.fx import GraphModule
 from efcompile.capture import Captured, capture
 from efcompile.devices.device import Device
 from efcompile.errors import EfcompileError, InputError, ParityError, PassVerificationError
+from efcompile.kernels.knob_source import SHIPPED, KnobSource
 from efcompile.passes.accounting import account
 from efcompile.passes.base import Match, Outcome, Pass, Refusal
 from efcompile.passes.legalise import Legalise
@@ -88,7 +89,7 @@ def criteria(text: str) -> tuple[Criterion, ...]:
 @dataclass(frozen=True)
 class Gate:
     """Gates the passes of a model for `target` on `device`; `budget` bounds the measuring of the
-    ledger in seconds, as `measure_ledger` has it."""
+    ledger in seconds, as `measure_ledger` has it, and `knobs` are the kernels'."""
 
     target: Target
     device: Device
@@ -96,6 +97,7 @@ class Gate:
     judges: tuple[Criterion, ...]
     budget: float | None = None
     watch: Watch = silent
+    knobs: KnobSource = SHIPPED
 
     def report(
         self,
@@ -165,7 +167,7 @@ class Gate:
                     raise
                 rejected[at] = str(error)
                 steps[at] = _unless(steps[at], rejected[at])
-        return Subject(name, captured, tuple(steps), tuple(stages))
+        return Subject(name, captured, tuple(steps), tuple(stages), self.knobs)
 
     def _first_wrong(self, subject: Subject) -> int | None:
         """The pass whose stage is the first that, compiled, computes something else; None if

@@ -12,6 +12,7 @@ from efcompile.bundle.build import Part
 from efcompile.bundle.load import load_bundle
 from efcompile.bundle.write import write_bundle
 from efcompile.devices.device import Device
+from efcompile.kernels.knob_source import SHIPPED, KnobSource
 from efcompile.lowering.lower import lower
 from efcompile.lowering.program import Program
 from efcompile.passes.graph_copy import copy_graph
@@ -25,7 +26,8 @@ from efcompile.targets.target import Target
 
 @dataclass
 class Rig:
-    """Compiles graphs for `target` into `folder` and runs them on `device` with `inputs`.
+    """Compiles graphs for `target` into `folder`, kernels with `knobs`, and runs them on `device`
+    with `inputs`.
 
     Nothing is checked here: what a wrong stage computes is what one wants to see.  Equal
     programs are built and run once.  Raises what `check_runs` does.
@@ -36,6 +38,7 @@ class Rig:
     device: Device
     threads: int
     folder: Path
+    knobs: KnobSource = SHIPPED
     _runs: dict[bytes, list[Tensor]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -43,7 +46,7 @@ class Rig:
 
     def outputs(self, graph_module: GraphModule) -> list[Tensor]:
         """The graph's flat outputs; it is legalised first, where it is not yet."""
-        return self._run(lower(self.legal(graph_module), self.target, "stage"))
+        return self._run(lower(self.legal(graph_module), self.target, "stage", self.knobs))
 
     def legal(self, graph_module: GraphModule) -> GraphModule:
         """The graph in the dialect, not compared with what it was."""
@@ -62,7 +65,8 @@ class Rig:
         seen = [node for node in graph_module.graph.nodes if is_visible(node)]
         end.args = ((*results, *seen),)
         graph_module.recompile()
-        values = self._run(lower(graph_module, self.target, "nodes"))[len(results) :]
+        program = lower(graph_module, self.target, "nodes", self.knobs)
+        values = self._run(program)[len(results) :]
         return {node.name: value for node, value in zip(seen, values, strict=True)}
 
     def _run(self, program: Program) -> list[Tensor]:

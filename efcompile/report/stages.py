@@ -84,8 +84,11 @@ class Stages:
         return known
 
     def _build(self, label: str, graph_module: GraphModule, judge: GraphModule) -> Built:
-        inputs = self.subject.captured.example_inputs
-        program = lower_stage(graph_module, inputs, self.target, self.subject.name, verify=False)
+        subject = self.subject
+        inputs = subject.captured.example_inputs
+        program = lower_stage(
+            graph_module, inputs, self.target, subject.name, subject.knobs, verify=False
+        )
         key = digest(program)
         if key in self._by_digest:
             return self._by_digest[key]

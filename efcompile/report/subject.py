@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from efcompile.capture import Captured, capture
+from efcompile.kernels.knob_source import SHIPPED, KnobSource
 from efcompile.passes.base import Pass
 from efcompile.passes.manager import Stage, run_pipeline
 from efcompile.report.watch import Watch, silent
@@ -15,12 +16,14 @@ from efcompile.report.watch import Watch, silent
 
 @dataclass(frozen=True)
 class Subject:
-    """`stages` has one entry for each pass of `pipeline`, in its order."""
+    """`stages` has one entry for each pass of `pipeline`, in its order.  The kernels of all have
+    the same `knobs`."""
 
     name: str
     captured: Captured
     pipeline: tuple[Pass, ...]
     stages: tuple[Stage, ...]
+    knobs: KnobSource = SHIPPED
 
     @cached_property
     def graphs(self) -> tuple[GraphModule, ...]:
@@ -49,6 +52,7 @@ def subject_of(
     pipeline: Sequence[Pass],
     name: str,
     watch: Watch = silent,
+    knobs: KnobSource = SHIPPED,
 ) -> Subject:
     """Capture `module` on example `inputs` and run the passes, each checked numerically.
 
@@ -63,4 +67,4 @@ def subject_of(
         watch("passes", stage.name, len(done), len(pipeline))
 
     stages = run_pipeline(captured.graph_module, captured.example_inputs, pipeline, hook=tell)
-    return Subject(name, captured, tuple(pipeline), tuple(stages))
+    return Subject(name, captured, tuple(pipeline), tuple(stages), knobs)

@@ -54,7 +54,7 @@ def test_other_content_is_no_manifest(data: bytes) -> None:
 
 def test_another_format_is_refused() -> None:
     other = _manifest().model_copy(update={"format": 1})
-    with pytest.raises(BundleError, match="not of format 2"):
+    with pytest.raises(BundleError, match="not of format 3"):
         parse(dump(other))
 
 
