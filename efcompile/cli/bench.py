@@ -1,46 +1,59 @@
 """``efcompile bench``: run a bundle on a device, check it, and say what it costs."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from efcompile.cli import options
+from efcompile.cli import device_options, options
 from efcompile.cli.console import err, ms, out, print_json, say
 from efcompile.devices.measurement import Measurement
+
+if TYPE_CHECKING:
+    from efcompile.devices.device import Device
 
 
 def bench(
     bundle: Annotated[Path, typer.Argument(help="The directory that `optimize` printed")],
-    device: Annotated[str, typer.Option(help="local or qemu")] = "local",
+    device: device_options.Device = "local",
     threads: Annotated[int, typer.Option("--threads", "--num-threads", min=1)] = 1,
     warmup: Annotated[
-        int | None, typer.Option(min=0, help="Untimed runs first; local only", show_default="5")
+        int | None,
+        typer.Option(
+            min=0, help="Untimed runs first", show_default="5; elsewhere than local: the device's"
+        ),
     ] = None,
     iterations: Annotated[
-        int | None, typer.Option(min=1, help="Timed runs; local only", show_default="50")
+        int | None,
+        typer.Option(
+            min=1, help="Timed runs", show_default="50; elsewhere than local: the device's"
+        ),
     ] = None,
+    tracker: device_options.Tracker = None,
+    server: device_options.Server = None,
+    key: device_options.Key = None,
+    serial: device_options.Serial = None,
     json: options.Json = False,
 ) -> None:
     """Measure BUNDLE, and compare it with eager PyTorch on the sample it carries.
 
-    On `local` the latency; on `qemu` the instructions of one inference by class, counted under
-    emulation (exact with one thread; no times).  Exits non-zero if the outputs are wrong.
+    On `local`, `rpc` and `adb` the latency; on `qemu` the instructions of one inference by class,
+    counted under emulation (exact with one thread; no times).  Exits non-zero if the outputs are
+    wrong.
     """
     from efcompile.bundle import sample
     from efcompile.bundle.load import load_bundle
     from efcompile.devices.local import Local
-    from efcompile.devices.registry import get_device
     from efcompile.errors import ParityError
 
     loaded = load_bundle(bundle)
-    chosen = get_device(device)
+    chosen = device_options.chosen(device, tracker=tracker, server=server, key=key, serial=serial)
     if isinstance(chosen, Local):
         chosen = Local(5 if warmup is None else warmup, iterations or 50)
-    elif warmup is not None or iterations is not None:
-        raise typer.BadParameter(f"{device} counts one inference: no --warmup, no --iterations")
+    else:
+        chosen = _repeating(chosen, warmup=warmup, iterations=iterations)
     say(f"{loaded.manifest.model} for {loaded.manifest.target.name} on {chosen.name}")
     with err.status("checking against the sample"):
         inputs, wanted = sample.read(loaded)
@@ -58,6 +71,18 @@ def bench(
         return
     out.print(f"parity with eager PyTorch: {error:.1e} of the output's scale")
     out.print(_table(measured))
+
+
+def _repeating(device: "Device", **counts: int | None) -> "Device":
+    """`device` with these many runs, where they are given; a device that counts has no such
+    fields."""
+    given = {name: count for name, count in counts.items() if count is not None}
+    assert is_dataclass(device)
+    unknown = given.keys() - {field.name for field in fields(device)}
+    if unknown:
+        options = ", ".join(f"no --{name}" for name in sorted(unknown))
+        raise typer.BadParameter(f"{device.name} measures in its own way: {options}")
+    return replace(device, **given)
 
 
 def _table(measured: "dict[str, Measurement] | Any") -> Table:

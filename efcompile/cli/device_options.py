@@ -1,8 +1,14 @@
 """Options that say which device is meant, for every verb that runs code on one."""
 
-from typing import Annotated
+import os
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from efcompile.devices.device import Device as AnyDevice
+
+KEY_VARIABLE = "TVM_TRACKER_KEY"
 
 Device = Annotated[str, typer.Option(help="local, qemu, rpc or adb (`efcompile devices`)")]
 Tracker = Annotated[
@@ -15,7 +21,7 @@ Server = Annotated[
 Key = Annotated[
     str | None,
     typer.Option(
-        envvar="TVM_TRACKER_KEY",
+        envvar=KEY_VARIABLE,
         help="rpc: the key under which the servers are registered",
         show_default=False,
     ),
@@ -23,3 +29,36 @@ Key = Annotated[
 Serial = Annotated[
     str | None, typer.Option(help="adb: which phone, of those that `adb devices` lists")
 ]
+
+
+def default_target(device: str) -> str:
+    """What code for `device` is compiled for if nobody says."""
+    return {"local": "host", "adb": "android"}.get(device, "arm64")
+
+
+def chosen(
+    name: str,
+    *,
+    tracker: str | None = None,
+    server: str | None = None,
+    key: str | None = None,
+    serial: str | None = None,
+) -> "AnyDevice":
+    """The device that the options mean; raises what `get_device` does.
+
+    The key may come from the environment, where it is for whoever needs it: to another device
+    than ``rpc`` it says nothing.
+    """
+    from efcompile.devices.registry import get_device
+
+    return get_device(
+        name,
+        tracker=tracker,
+        server=server,
+        key=key if name == "rpc" or not _from_environment(key) else None,
+        serial=serial,
+    )
+
+
+def _from_environment(key: str | None) -> bool:
+    return key is not None and key == os.environ.get(KEY_VARIABLE)

@@ -47,8 +47,8 @@ def doctor(
     from efcompile.targets.resolve import resolve
 
     patient = _patient(tracker, server, key, adb or serial is not None, serial, qemu)
-    default = {"local": "host", "adb": "android"}.get(patient.name, "arm64")
-    described = resolve(target or default, cpu=cpu, features=options.features(mattr))
+    named = target or device_options.default_target(patient.name)
+    described = resolve(named, cpu=cpu, features=options.features(mattr))
     with err.status(f"examining {patient.name} for {described.name}") as status:
 
         def watch(check: "Check") -> None:
@@ -79,6 +79,8 @@ def _patient(
     serial: str | None,
     qemu: bool,
 ) -> "Patient":
+    from efcompile.devices.adb import Adb
+    from efcompile.devices.adb_patient import AdbPatient
     from efcompile.devices.patients import LocalPatient, QemuPatient
 
     rpc = tracker is not None or server is not None
@@ -86,6 +88,8 @@ def _patient(
         raise typer.BadParameter("one device at a time: --tracker or --server, --adb, or --qemu")
     if qemu:
         return QemuPatient()
+    if adb:
+        return AdbPatient(Adb(serial))
     return LocalPatient()
 
 
