@@ -15,13 +15,19 @@ PAGE_BYTES = 16384
 
 
 def link_android(
-    toolchain: Toolchain, objects: Sequence[Path], output: Path, scratch: Path
+    toolchain: Toolchain,
+    objects: Sequence[Path],
+    output: Path,
+    scratch: Path,
+    more: Iterable[str] = (),
 ) -> Path:
     """Link a shared library that needs libc.so, and libm.so where a kernel calls it.
 
-    `scratch` is a folder for the stand-ins of bionic's libraries.
+    `scratch` is a folder for the stand-ins of bionic's libraries; `more` are functions of libc
+    that a bundle may not use and this library may.
     """
-    libc = _stub(toolchain, "libc.so", (LIBC | PTHREAD) - {"bzero", "sysctlbyname"}, scratch)
+    allowed = (LIBC | PTHREAD) - {"bzero", "sysctlbyname"}
+    libc = _stub(toolchain, "libc.so", allowed.union(more), scratch)
     libm = _stub(toolchain, "libm.so", LIBM, scratch)
     page = f"-Wl,-z,max-page-size={PAGE_BYTES}"
     return toolchain.link_shared(objects, output, [page, "-nostdlib", libm, libc])

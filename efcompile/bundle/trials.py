@@ -90,7 +90,7 @@ def link_trial_library(trials: Sequence[Trial], target: Target, folder: Path) ->
     fixed = _fixed(toolchain, ("ef_trial_ffi", "ef_trial", "ef_trial_blob", "ef_pool"), folder)
     output = folder / "libtrials.so"
     if target.os == "android":
-        link_android(toolchain, [*fixed, *code], output, folder)
+        link_android(toolchain, [*fixed, *code], output, folder, more=["madvise"])
     else:
         toolchain.link_shared([*fixed, *code], output)
     return TrialLibrary(output, blob)

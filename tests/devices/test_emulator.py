@@ -9,9 +9,11 @@ import pytest
 from efcompile.devices import emulator
 from efcompile.devices.emulator import (
     InstructionCounts,
+    ProgramError,
     count_at_marks,
     count_instructions,
     emulate,
+    trace_marks,
 )
 from efcompile.errors import DeviceError
 from tests.devices.arm64 import assemble, needs_arm64
@@ -194,11 +196,13 @@ def test_output_and_failure_are_reported(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match="exited with status 3"):
         emulate([failing])
     crashing = assemble(START + ".inst 0\n", tmp_path)
-    with pytest.raises(DeviceError, match="signal"):
+    with pytest.raises(ProgramError, match="signal") as crash:
         emulate([crashing])
+    assert crash.value.how == "ended by signal 4 (SIGILL)"
     endless = assemble(START + "2: b 2b\n", tmp_path)
-    with pytest.raises(DeviceError, match=r"did not end within 0\.5 s"):
+    with pytest.raises(ProgramError, match=r"did not end within 0\.5 s") as hang:
         emulate([endless], timeout=0.5)
+    assert hang.value.how == "did not end within 0.5 s"
 
 
 @needs_arm64
@@ -236,3 +240,5 @@ def test_counts_are_told_at_marks(tmp_path: Path) -> None:
     # nop is of the system instructions, which count as branches.
     assert second - first == InstructionCounts(fmla=1, simd=1, load=0, store=0, branch=3, other=0)
     assert count_at_marks([program], [address + 2**20]) == []
+    trace = trace_marks([program], [address])
+    assert (trace.output, list(trace.arrivals)) == ("", found)
