@@ -8,7 +8,8 @@ or into a phone's Linux userland.  Beyond TVM's own server (`tvm.exec.rpc_server
 - listens on loopback unless told otherwise, and warns when it is;
 - goes on after a session whose process crashed, where TVM's own stops listening;
 - keeps uploads in a folder that only this user can read, removed at the end of the session;
-- tells efcompile what it runs on (the function ``efcompile.server_info``);
+- tells efcompile what it runs on (the function ``efcompile.server_info``), and ends a session
+  that computes for longer than it may (``efcompile.set_limit``);
 - takes the key from the environment, where no list of processes and no log shows it.
 
 On start it prints one line of JSON: ``{"port": PORT}``.
@@ -53,7 +54,8 @@ def _serve(options: argparse.Namespace, folder: str) -> None:
     from tvm.rpc import server as tvm_server
 
     tvm_server.logger.setLevel(logging.INFO if options.verbose else logging.ERROR)
-    _register(server_info)
+    _register("efcompile.server_info", server_info)
+    _register("efcompile.set_limit", set_limit)
     # Named by TVM 0.27 and older; without it a crash in a session would end the server.
     tvm_server._serving = outliving(tvm_server._serving)
     tracker = _address(options.tracker) if options.tracker else None
@@ -119,10 +121,15 @@ def server_info() -> str:
     )
 
 
-def _register(function: Callable[[], str]) -> None:
+def set_limit(seconds: float) -> None:
+    """Have the system end this session after `seconds`, whatever it does then; 0: not any more."""
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _register(name: str, function: Callable[..., Any]) -> None:
     from tvm_ffi import register_global_func
 
-    register_global_func("efcompile.server_info", function, override=True)
+    register_global_func(name, function, override=True)
 
 
 def _address(text: str) -> tuple[str, int]:

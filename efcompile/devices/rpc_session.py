@@ -67,6 +67,7 @@ class Session:
         self._relay = relay
         self._remote: Any = None
         self._kept: list[Any] = []
+        self._set_limit: Any = None
         try:
             self._remote = tvm_api.rpc_connect("127.0.0.1", relay.port, match, seconds)
         except tvm_api.RpcRefused as error:
@@ -126,6 +127,16 @@ class Session:
         with self._watched():
             return function(*arguments)
 
+    def limit(self, seconds: float) -> None:
+        """Have the session end after so many seconds, counted from now (0: when it would anyway).
+        TVM's own server cannot do that; there, nothing but the session's own time ends it."""
+        if self.info is not None:
+            if self._set_limit is None:
+                name = "efcompile.set_limit"
+                with self._watched():
+                    self._set_limit = self._keep(self._remote.get_function(name))
+            self.call(self._set_limit, float(seconds))
+
     def time(self, module: Any, name: str, repeat: int, *arguments: Any) -> list[float]:
         """Nanoseconds of `repeat` calls, timed there one by one (after one untimed)."""
         with self._watched():
@@ -137,6 +148,7 @@ class Session:
         """End it; what it uploaded is removed there."""
         self._relay.cut()  # so that the destructors find nobody to wait for
         self._kept.clear()
+        self._set_limit = None
         self._remote = None
 
     def __del__(self) -> None:

@@ -124,7 +124,7 @@ class Tracker:
         Raises `NoSuchServer` when the tracker knows none, with those it does know, `Unreachable`
         when it does not answer, and `DeviceError` when none is free within `timeout` seconds.
         """
-        self._check_known(key, only)
+        self.find(key, only)
         end = time.monotonic() + timeout
         with self._link() as link:
             _send(link, [_REQUEST, key, "", 1])
@@ -145,11 +145,15 @@ class Tracker:
                         f"{timeout:g} s: wait for the other client, or raise the timeout"
                     )
 
-    def _check_known(self, key: str, only: Address | None) -> None:
+    def find(self, key: str, only: Address | None = None) -> tuple[Address, ...]:
+        """The servers with this key, or `only` that one, busy ones included; raises as
+        `request` does."""
         summary = self.summary()
         servers = summary.of(key)
-        if only in servers or (only is None and servers):
-            return
+        if only is None and servers:
+            return servers
+        if only in servers:
+            return (only,)
         if only is not None and servers:
             raise NoSuchServer(
                 f"the server at {only} is not registered with the tracker at {self.address} any "
