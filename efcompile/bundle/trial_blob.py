@@ -85,8 +85,12 @@ class _Layout:
     def write(self, path: Path, count: int, table: int, code: bytes) -> bytes:
         """The file; returns the id in its header, of its content and `code`."""
         digest = hashlib.sha256(code)
-        for _, piece in self._pieces:
-            digest.update(piece)
+        for at, piece in self._pieces:
+            # The other pieces are known by their digests.
+            if at in self._tables:
+                digest.update(piece)
+        for known in self._known:
+            digest.update(known)
         with path.open("wb") as file:
             header = _HEADER.pack(MAGIC, VERSION, count, self._end, table, digest.digest())
             file.write(header)
@@ -113,7 +117,7 @@ def _step(step: Step, kernel: int, layout: _Layout) -> bytes:
 
 
 def _raw(data: NDArray[Any]) -> memoryview:
-    return memoryview(np.ascontiguousarray(data).reshape(-1).view(np.uint8))
+    return np.ascontiguousarray(data).reshape(-1).view(np.uint8).data
 
 
 def _check(trial: Trial) -> None:

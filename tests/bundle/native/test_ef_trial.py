@@ -34,7 +34,7 @@ def program(trials: list[Trial], tmp_path_factory: pytest.TempPathFactory) -> Tr
 
 
 def run(program: TrialProgram, *options: str) -> list[dict[str, Any]]:
-    command = [program.executable, program.blob, *options]
+    command: list[str | Path] = [program.executable, program.blob, *options]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
