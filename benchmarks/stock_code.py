@@ -5,10 +5,13 @@ runtime.  Instead its operands become plain pointers, its parallel loops run one
 and what it would ask the runtime's workspace for lies in scratch.
 """
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+from efcompile import tvm_api
 from efcompile.kernels.kernel import Built
+from efcompile.targets.target import Target
 from efcompile.tvm_api import ForKind, PointerType, PrimType, s_tir, stmt, structural, tirx, tvm
 
 _ALIGNMENT = 64
@@ -25,6 +28,24 @@ def expand(symbol: str, module: Any) -> Built:
     rewrite = s_tir.transform.RemoveWeightLayoutRewriteBlock(skip_tensor_rewrite=True)
     lowered = _lower(symbol, _raw(rewrite(module)["main"]))
     return _in_scratch(lowered.with_attr("global_symbol", symbol))
+
+
+def assemble(functions: Sequence[Any], target: Target) -> bytes:
+    """The object of functions that `expand` made.
+
+    `tvm_api.build_object` is for functions fresh from a kernel: its passes over these would turn
+    vectors at constant places into single elements.
+    """
+    llvm = tvm.target.Target(tvm_api.tvm_target(target))
+    lowering = tirx.transform
+    passes = [
+        lowering.BindTarget(llvm.with_host(llvm)),
+        lowering.LowerTVMBuiltin(),
+        lowering.LowerIntrin(),
+    ]
+    module = tvm.IRModule({str(f.attrs["global_symbol"]): f for f in functions})
+    with tvm.transform.PassContext(opt_level=3):
+        return tvm_api.assemble(tvm.transform.Sequential(passes)(module), target)
 
 
 def _raw(function: Any) -> Any:

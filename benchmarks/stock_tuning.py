@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
-from benchmarks.stock_code import expand
+from benchmarks.stock_code import assemble, expand
 from benchmarks.stock_layout import rewritten
 from efcompile import tvm_api
 from efcompile.bundle.trial import Outcome, TrialSettings
@@ -113,6 +113,12 @@ def stock_kernel(kernel: Kernel) -> Kernel:
     return replace(kernel, build=build, pack=pack)
 
 
+def stock_job(task: Task, module: Any) -> Job:
+    """The compilation of a scheduled module of `task`."""
+    kernel = stock_kernel(task.kernel)
+    return Job(kernel, task.shape, task.target, module, assemble)
+
+
 def judged(outcome: Outcome) -> Outcome:
     """`outcome`, a failure if its numbers are wrong."""
     if outcome.failure or outcome.error <= TOLERANCE:
@@ -164,7 +170,6 @@ class _Trials:
         self, task: Task, device: TrialDevice, settings: TrialSettings, folder: Path
     ) -> None:
         self.task, self.device, self.settings, self.folder = task, device, settings, folder
-        self.kernel = stock_kernel(task.kernel)
         self.data = Data(task.call)
         self.stages: dict[str, Stage] = {}
         self.tried = self.failed = 0
@@ -172,7 +177,7 @@ class _Trials:
 
     def compile(self, modules: Sequence[Any]) -> list[str | Compiled]:
         """Each in a forked child and into a folder of its own, which MetaSchedule removes."""
-        jobs = [Job(self.kernel, self.task.shape, self.task.target, m) for m in modules]
+        jobs = [stock_job(self.task, module) for module in modules]
         folders = [self.folder / str(self.tried + i) for i in range(len(jobs))]
         self.tried += len(jobs)
         made = compile_all(jobs, folders)
@@ -181,7 +186,7 @@ class _Trials:
                 self.failed += 1
             else:
                 self.stages[str(code.object)] = Stage(
-                    self.kernel, job.shape, job.knobs, self.task.call, code
+                    job.kernel, job.shape, job.knobs, self.task.call, code
                 )
         return made
 

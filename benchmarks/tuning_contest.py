@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.stock_tuning import CostModel, Found, search, stock_kernel
+from benchmarks.stock_tuning import CostModel, Found, search, stock_job
 from efcompile.bundle.trial import Trial, TrialSettings
 from efcompile.devices.device import TrialDevice
-from efcompile.kernels.kernel import Kernel
 from efcompile.kernels.knob_source import KnobSource
 from efcompile.kernels.knobs import with_values
 from efcompile.tuning.bench import Bench
@@ -55,27 +54,24 @@ def contest(
         heaviest=1,
     )
     tuned = [with_values(task.default, winner.knobs) for winner in ours.winners.winners]
-    contestants: dict[str, tuple[Kernel, object]] = {
-        "default": (task.kernel, task.default),
-        "tuned": (task.kernel, tuned[0] if tuned else task.default),
+    jobs = {
+        "default": Job(task.kernel, task.shape, task.target, task.default),
+        "tuned": Job(task.kernel, task.shape, task.target, tuned[0] if tuned else task.default),
     }
     if stock.module is not None:
-        contestants["stock"] = (stock_kernel(task.kernel), stock.module)
+        jobs["stock"] = stock_job(task, stock.module)
     bench = Bench(device, task.target, settings, folder)
-    wanted = [
-        _trial(name, task, kernel, knobs, folder / "best" / name)
-        for name, (kernel, knobs) in contestants.items()
-    ]
-    outcomes = dict(zip(contestants, bench.measure_trials(wanted, ROUNDS), strict=True))
+    wanted = [_trial(name, task, job, folder / "best" / name) for name, job in jobs.items()]
+    outcomes = dict(zip(jobs, bench.measure_trials(wanted, ROUNDS), strict=True))
     for name, outcome in outcomes.items():
         if outcome.failure:
             raise RuntimeError(f"{task.name}, {name}: {outcome.failure}")
     return Contest(task, stock, ours, {name: found.values for name, found in outcomes.items()})
 
 
-def _trial(name: str, task: Task, kernel: Kernel, knobs: object, folder: Path) -> Trial:
-    (code,) = compile_all([Job(kernel, task.shape, task.target, knobs)], [folder])
+def _trial(name: str, task: Task, job: Job, folder: Path) -> Trial:
+    (code,) = compile_all([job], [folder])
     if isinstance(code, str):
         raise RuntimeError(f"{task.name}, {name}: {code}")
-    stage = Stage(kernel, task.shape, knobs, task.call, code)
+    stage = Stage(job.kernel, job.shape, job.knobs, task.call, code)
     return make_trial(name, [stage], *Data(task.call).get())

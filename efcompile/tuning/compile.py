@@ -11,7 +11,7 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,13 @@ _CODE, _FACTS, _FAULT = "kernel.o", "kernel.json", "fault.txt"
 
 @dataclass(frozen=True)
 class Job:
-    """A kernel to compile: everything that `Kernel.build` takes."""
+    """A kernel to compile: everything that `Kernel.build` takes, and what makes an object of it."""
 
     kernel: Kernel
     shape: Any
     target: Target
     knobs: Any
+    assemble: Callable[[Sequence[Any], Target], bytes] = tvm_api.build_object
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def _fork(job: Job, folder: Path) -> int:
 def _compile(job: Job, folder: Path) -> None:
     symbol = f"{job.kernel.name}_candidate"
     built = job.kernel.build(symbol, job.shape, job.target, job.knobs)
-    code = tvm_api.build_object([built.func.with_attr("global_symbol", symbol)], job.target)
+    code = job.assemble([built.func.with_attr("global_symbol", symbol)], job.target)
     (folder / _CODE).write_bytes(code)
     facts = {
         "symbol": symbol,
