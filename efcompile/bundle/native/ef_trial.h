@@ -65,9 +65,9 @@ EF_INTERNAL double ef_trial_sample(ef_trial *trial);
 EF_INTERNAL int64_t ef_trial_measure(ef_trial *trial, const ef_trial_settings *settings,
                                      double *samples, int64_t capacity);
 
-/* Compares the results of the last call with those expected: max |y - e| / max |e|, nan where one is nan and the
-   other is not, infinite where they differ by an infinity. EF_TRIAL_OVERRUN when something
-   wrote between the arrays. */
+/* Compares the results of the last call with those expected: max |y - e| / max |e|, nan where one
+   is nan and the other is not, infinite where they differ by an infinity. EF_TRIAL_OVERRUN when
+   something wrote between the arrays. */
 EF_INTERNAL ef_trial_status ef_trial_compare(const ef_trial *trial, double *error);
 
 /* How long a sample must be for `capacity` of them to last for `nanoseconds`. */
