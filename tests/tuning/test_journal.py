@@ -7,11 +7,15 @@ import pytest
 from efcompile.tuning.journal import Entry, Journal, vector
 
 
-def entry(rows: int, seconds: float | None = 1e-3, **more: str) -> Entry:
+def entry(rows: int, seconds: float | None = 1e-3, failure: str = "") -> Entry:
     return Entry(
-        kernel="gemm", shape="Shape(m=1)", knobs={"tile.rows": rows}, seconds=seconds,
-        device="local", **more,
-    )  # fmt: skip
+        kernel="gemm",
+        shape="Shape(m=1)",
+        knobs={"tile.rows": rows},
+        seconds=seconds,
+        failure=failure,
+        device="local",
+    )
 
 
 def test_what_was_added_is_read_again(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from efcompile.devices.local import Local
 from efcompile.devices.qemu import Qemu
 from efcompile.errors import DeviceError, TuningError
 from efcompile.kernels.knob_source import ANALYTIC
+from efcompile.kernels.knobs import flatten
 from efcompile.kernels.tuned import Winner, Winners
 from efcompile.targets.resolve import resolve
 from efcompile.tuning import tuner
@@ -112,7 +113,7 @@ def test_it_starts_from_winners_that_are_there(tmp_path: Path) -> None:
     found = run(tmp_path, 2)
     one = task("mlp")
     kernel, shape = one.key
-    knobs = tuner.flatten(one.default) | {"rows": 20}
+    knobs = flatten(one.default) | {"rows": 20}
     winner = Winner(
         kernel=kernel, shape=shape, knobs=knobs, start=2.0, best=1.0, unit="ns", date="2026-01-01"
     )
@@ -127,7 +128,7 @@ def test_winners_of_a_related_target_are_tried_first(tmp_path: Path) -> None:
     found = run(tmp_path / "one", 2)
     one = task("mlp")
     kernel, shape = one.key
-    knobs = tuner.flatten(one.default) | {"rows": 20}
+    knobs = flatten(one.default) | {"rows": 20}
     winner = Winner(
         kernel=kernel, shape=shape, knobs=knobs, start=2.0, best=1.0, unit="ns", date="2026-01-01"
     )
@@ -163,7 +164,7 @@ def test_instructions_are_kept_apart_from_times(tmp_path: Path) -> None:
 @pytest.mark.parametrize("more", [{"trials": 0}, {"heaviest": 0, "trials": 4}])
 def test_nothing_to_do_is_said(tmp_path: Path, more: dict[str, int]) -> None:
     with pytest.raises(TuningError, match="nothing to do"):
-        run(tmp_path, **more)  # type: ignore[arg-type]
+        run(tmp_path, **more)
 
 
 def test_a_model_without_knobs_is_said(tmp_path: Path) -> None:
