@@ -1,8 +1,8 @@
 """``efcompile bench``: run a bundle on a device, check it, and say what it costs."""
 
-from dataclasses import asdict, fields, is_dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -10,9 +10,6 @@ from rich.table import Table
 from efcompile.cli import device_options, options
 from efcompile.cli.console import err, ms, out, print_json, say
 from efcompile.devices.measurement import Measurement
-
-if TYPE_CHECKING:
-    from efcompile.devices.device import Device
 
 
 def bench(
@@ -45,15 +42,22 @@ def bench(
     """
     from efcompile.bundle import sample
     from efcompile.bundle.load import load_bundle
-    from efcompile.devices.local import Local
     from efcompile.errors import ParityError
 
     loaded = load_bundle(bundle)
-    chosen = device_options.chosen(device, tracker=tracker, server=server, key=key, serial=serial)
-    if isinstance(chosen, Local):
-        chosen = Local(5 if warmup is None else warmup, iterations or 50)
-    else:
-        chosen = _repeating(chosen, warmup=warmup, iterations=iterations)
+    if device == "local":
+        warmup, iterations = 5 if warmup is None else warmup, iterations or 50
+    elif device == "qemu" and (warmup is not None or iterations is not None):
+        raise typer.BadParameter("qemu counts one inference: no --warmup, no --iterations")
+    chosen = device_options.chosen(
+        device,
+        tracker=tracker,
+        server=server,
+        key=key,
+        serial=serial,
+        warmup=warmup,
+        iterations=iterations,
+    )
     say(f"{loaded.manifest.model} for {loaded.manifest.target.name} on {chosen.name}")
     with err.status("checking against the sample"):
         inputs, wanted = sample.read(loaded)
@@ -71,18 +75,6 @@ def bench(
         return
     out.print(f"parity with eager PyTorch: {error:.1e} of the output's scale")
     out.print(_table(measured))
-
-
-def _repeating(device: "Device", **counts: int | None) -> "Device":
-    """`device` with these many runs, where they are given; a device that counts has no such
-    fields."""
-    given = {name: count for name, count in counts.items() if count is not None}
-    assert is_dataclass(device)
-    unknown = given.keys() - {field.name for field in fields(device)}
-    if unknown:
-        options = ", ".join(f"no --{name}" for name in sorted(unknown))
-        raise typer.BadParameter(f"{device.name} measures in its own way: {options}")
-    return replace(device, **given)
 
 
 def _table(measured: "dict[str, Measurement] | Any") -> Table:

@@ -43,6 +43,8 @@ def chosen(
     server: str | None = None,
     key: str | None = None,
     serial: str | None = None,
+    warmup: int | None = None,
+    iterations: int | None = None,
 ) -> "AnyDevice":
     """The device that the options mean; raises what `get_device` does.
 
@@ -57,6 +59,8 @@ def chosen(
         server=server,
         key=key if name == "rpc" or not _from_environment(key) else None,
         serial=serial,
+        warmup=warmup,
+        iterations=iterations,
     )
 
 

@@ -82,6 +82,8 @@ def _patient(
     from efcompile.devices.adb import Adb
     from efcompile.devices.adb_patient import AdbPatient
     from efcompile.devices.patients import LocalPatient, QemuPatient
+    from efcompile.devices.rpc import Rpc
+    from efcompile.devices.rpc_patient import RpcPatient
 
     rpc = tracker is not None or server is not None
     if rpc + adb + qemu > 1:
@@ -90,6 +92,8 @@ def _patient(
         return QemuPatient()
     if adb:
         return AdbPatient(Adb(serial))
+    if rpc:
+        return RpcPatient(Rpc(tracker=tracker, server=server, key=key))
     return LocalPatient()
 
 

@@ -26,6 +26,10 @@ class AdbPatient:
         emulated = " (emulated)" if phone.kind == "emulated" else ""
         return f"{', '.join(names) or 'a phone'}{emulated} at {self.device.connect().serial}"
 
+    def refuses(self, target: Target) -> str | None:
+        """See `Patient`."""
+        return self.device.refuses(target)
+
     def probe(self, target: Target, folder: Path) -> Machine:
         """See `Patient`."""
         program = build_probe_program(target, folder)

@@ -61,6 +61,9 @@ class Patient(Protocol):
     def reach(self) -> str:
         """Whether it is there and answers."""
 
+    def refuses(self, target: Target) -> str | None:
+        """Why code for `target` cannot run there, as far as is known without trying."""
+
     def probe(self, target: Target, folder: Path) -> Machine:
         """What the machine says of itself; `folder` is for scratch files here."""
 
@@ -90,7 +93,7 @@ class Examination:
 
     def architecture(self) -> str:
         """Whether the machine runs code for the target."""
-        refusal = self.patient.device.refuses(self.target)
+        refusal = self.patient.refuses(self.target)
         if refusal:
             raise Fault(refusal, "name the machine's own target with --target, or another device")
         machine = self.machine = self.patient.probe(self.target, self.folder)
@@ -167,7 +170,7 @@ def examine(
             ("architecture", it.architecture, ("reachable", "toolchain")),
             ("versions", it.versions, ("architecture",)),
             ("free space", it.space, ("architecture",)),
-            ("computes", it.computes, ("architecture",)),
+            ("computes", it.computes, ("architecture", "versions")),
             ("clock", it.clock, ("computes",)),
         )
         for name, check, needs in steps:

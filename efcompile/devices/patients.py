@@ -38,6 +38,10 @@ class LocalPatient:
         """See `Patient`; a machine is always here."""
         return "this machine"
 
+    def refuses(self, target: Target) -> str | None:
+        """See `Patient`."""
+        return self.device.refuses(target)
+
     def probe(self, target: Target, folder: Path) -> Machine:
         """See `Patient`."""
         program = build_probe_program(target, folder)
@@ -66,6 +70,10 @@ class QemuPatient:
     def reach(self) -> str:
         """See `Patient`."""
         return str(find_emulator())
+
+    def refuses(self, target: Target) -> str | None:
+        """See `Patient`."""
+        return self.device.refuses(target)
 
     def probe(self, target: Target, folder: Path) -> Machine:
         """See `Patient`.  The cores and the free space are this machine's."""

@@ -12,13 +12,13 @@ from tests.cli.command import efcompile
 def test_devices_and_targets_are_listed() -> None:
     said = efcompile("devices")
     assert said.code == 0
-    for name in ("local", "qemu", "host", *ALIASES):
+    for name in ("local", "qemu", "rpc", "adb", "host", *ALIASES):
         assert name in said.out
 
 
 def test_json_lists_them_all() -> None:
     document = json.loads(efcompile("devices", "--json").out)
-    assert [device["name"] for device in document["devices"]] == ["local", "qemu", "adb"]
+    assert [device["name"] for device in document["devices"]] == ["local", "qemu", "rpc", "adb"]
     assert [target["alias"] for target in document["targets"]] == ["host", *ALIASES]
 
 

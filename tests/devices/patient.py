@@ -64,6 +64,10 @@ class FakePatient:
             raise DeviceError(self.unreachable)
         return "here"
 
+    def refuses(self, target: Target) -> str | None:
+        """As told."""
+        return self.device.refusal
+
     def probe(self, target: Target, folder: Path) -> Machine:
         """As told."""
         return self.machine
