@@ -44,6 +44,7 @@ def check(
     from efcompile.cli.locked import obeying
     from efcompile.cli.phases import phases
     from efcompile.cli.source import prepare
+    from efcompile.cli.tuned import knobs_for
     from efcompile.devices.registry import get_device
     from efcompile.passes.pipeline import build_pipeline
     from efcompile.report.check import check_report, pipeline_of
@@ -60,7 +61,11 @@ def check(
     chosen = get_device(given["device"])
     check_runs(chosen, described)
     check_budget(chosen, budget)
-    pipeline = build_pipeline(options.names(given["passes"]), given["disable_pass"] or ())
+    records = None if given["tuning_records"] is None else Path(given["tuning_records"])
+    knobs = knobs_for(described, records, given["emulated_records"], given["tuned"])
+    pipeline = build_pipeline(
+        options.names(given["passes"]), given["disable_pass"] or (), knobs.splits(described)
+    )
     checkpoint = None if given["checkpoint"] is None else Path(given["checkpoint"])
     source = prepare(given["model"], checkpoint, given["batch"], given["resolution"])
     if given["lock"] is not None and given["gate"] is None:
@@ -68,7 +73,7 @@ def check(
     say(f"{source.name} for {described.triple} on {chosen.name}: {source.weights}")
     with phases() as watch:
         subject = subject_of(
-            source.module, source.inputs, pipeline_of(saved, pipeline), source.name, watch
+            source.module, source.inputs, pipeline_of(saved, pipeline), source.name, watch, knobs
         )
         found = check_report(
             saved, subject, described, chosen, budget=budget, slack=slack, watch=watch

@@ -37,6 +37,9 @@ def diff(
     threads: Annotated[int, typer.Option("--threads", "--num-threads", min=1)] = 1,
     passes: options.Passes = None,
     disable_pass: options.DisablePass = None,
+    tuning_records: options.TuningRecords = None,
+    emulated_records: options.EmulatedRecords = False,
+    tuned: options.Tuned = True,
     bisect: Annotated[
         bool, typer.Option("--bisect", help="Name the first pass and node past the tolerance")
     ] = False,
@@ -56,6 +59,7 @@ def diff(
     from efcompile.cli.divergence_table import culprits, divergence_tables
     from efcompile.cli.phases import phases
     from efcompile.cli.source import prepare
+    from efcompile.cli.tuned import knobs_for
     from efcompile.errors import InputError
     from efcompile.passes.manager import run_pipeline
     from efcompile.passes.pipeline import build_pipeline
@@ -73,7 +77,9 @@ def diff(
     chosen = _device(device, described)
     if chosen is not None:
         object_toolchain(described)
-    pipeline = build_pipeline(options.names(passes), disable_pass or ())
+    knobs = knobs_for(described, tuning_records, emulated_records, tuned)
+    splits = knobs.splits(described)
+    pipeline = build_pipeline(options.names(passes), disable_pass or (), splits)
     source = prepare(model, checkpoint, batch, resolution)
     where = chosen.name if chosen else "eager PyTorch only: no device here runs its code"
     say(f"{source.name} for {described.triple} on {where}: {source.weights}")
@@ -83,11 +89,11 @@ def diff(
         stages = run_pipeline(
             captured.graph_module, captured.example_inputs, pipeline, verify=False
         )
-        subject = Subject(source.name, captured, pipeline, tuple(stages))
+        subject = Subject(source.name, captured, pipeline, tuple(stages), knobs)
         rig = None
         if chosen is not None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="efcompile-")))
-            rig = Rig(captured.example_inputs, described, chosen, threads, folder)
+            rig = Rig(captured.example_inputs, described, chosen, threads, folder, knobs)
         found = find(subject, rig, tolerance, watch) if bisect else None
         made = diverge(subject, described.name, rig, tolerance, watch, found)
     # In a file or a pipe a table may be as wide as it is.

@@ -23,6 +23,9 @@ def optimize(
     ] = None,
     passes: options.Passes = None,
     disable_pass: options.DisablePass = None,
+    tuning_records: options.TuningRecords = None,
+    emulated_records: options.EmulatedRecords = False,
+    tuned: options.Tuned = True,
     lock: Annotated[
         Path | None,
         typer.Option(help="Obey the decision of `efcompile report --gate --lock FILE`"),
@@ -46,6 +49,7 @@ def optimize(
     from efcompile.cli.results import beside_eager, print_results, results_json
     from efcompile.cli.source import prepare
     from efcompile.errors import InputError
+    from efcompile.kernels.tuning_records import find_knobs
     from efcompile.passes.manager import Stage
     from efcompile.passes.pipeline import build_pipeline, pass_named
     from efcompile.targets.resolve import resolve
@@ -53,7 +57,9 @@ def optimize(
     # What may be refused is refused before minutes of work.
     features = options.features(mattr)
     described = resolve(target, cpu=cpu, features=features)
-    pipeline = build_pipeline(options.names(passes), disable_pass or ())
+    knobs = find_knobs(described, tuning_records, emulated=emulated_records, tuned=tuned)
+    splits = knobs.source.splits(described)
+    pipeline = build_pipeline(options.names(passes), disable_pass or (), splits)
     printed = {pass_named(name).name for name in print_after or ()}
     if missing := printed - {step.name for step in pipeline}:
         raise InputError(f"cannot print the graph after {', '.join(missing)}: it is not to run")
@@ -81,6 +87,9 @@ def optimize(
             name=source.name,
             out=out,
             hook=hook,
+            tuning_records=tuning_records,
+            emulated_records=emulated_records,
+            tuned=tuned,
         )
         progress.done(finishing)
     assert compiled.history is not None

@@ -35,6 +35,26 @@ DisablePass = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME", help="Leave out a pass (repeatable)", show_default=False),
 ]
+TuningRecords = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Use what tuning found, in its --work-dir or a bundle, before what ships",
+        show_default=False,
+    ),
+]
+EmulatedRecords = Annotated[
+    bool,
+    typer.Option(
+        "--emulated-records", help="Of the tuning records take those found under emulation"
+    ),
+]
+Tuned = Annotated[
+    bool,
+    typer.Option(
+        "--tuned/--no-tuned", help="Knobs that tuning found, or the analytic defaults alone"
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output")]
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from efcompile.cli import options
 from efcompile.cli.console import out, say
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ def profile(
         str | None,
         typer.Option(help="What models are compiled for", show_default="host; qemu: arm64"),
     ] = None,
+    tuning_records: options.TuningRecords = None,
+    emulated_records: options.EmulatedRecords = False,
+    tuned: options.Tuned = True,
     json: Annotated[Path | None, typer.Option(help="Write every figure as JSON")] = None,
     trace: Annotated[
         Path | None, typer.Option(help="Write a trace for ui.perfetto.dev or chrome://tracing")
@@ -64,15 +68,21 @@ def profile(
         raise typer.BadParameter(f"{device} counts once: no --rounds", param_hint="--rounds")
     paths = [Path(name) for name in given if Path(name).is_dir()]
     command = command_line(context)
+    tuning = (tuning_records, emulated_records, tuned)
     if by == "class" and not paths:
         if trace:
             raise typer.BadParameter("a trace is of one bundle", param_hint="--trace")
-        document = _survey(given, target, chosen, threads, rounds, command)
+        document = _survey(given, target, chosen, threads, rounds, command, tuning)
     elif len(given) != 1:
         raise typer.BadParameter("give one bundle; models by name are for --by class alone")
     else:
         if target is not None:
             raise typer.BadParameter("a bundle has its target: no --target", param_hint="--target")
+        if tuning != (None, False, True):
+            raise typer.BadParameter(
+                "a bundle has its knobs: give these where it is compiled",
+                param_hint="--tuning-records, --emulated-records, --no-tuned",
+            )
         document = _bundle(Path(given[0]), chosen, threads, by, depth, rounds, trace, command)
     if json:
         write_text(json_text.dumps(document, indent=1) + "\n", json)
@@ -121,10 +131,12 @@ def _survey(
     threads: int,
     rounds: int | None,
     command: str,
+    tuning: tuple[Path | None, bool, bool],
 ) -> dict[str, Any]:
     from efcompile.cli.phases import phases
     from efcompile.cli.source import prepare
     from efcompile.cli.survey_table import survey_notes, survey_table
+    from efcompile.cli.tuned import knobs_for
     from efcompile.devices.local import Local
     from efcompile.passes.pipeline import build_pipeline
     from efcompile.report.machine import measure
@@ -137,15 +149,15 @@ def _survey(
 
     described = resolve(target or ("host" if isinstance(device, Local) else "arm64"))
     check_runs(device, described)
+    knobs = knobs_for(described, *tuning)
+    pipeline = build_pipeline(None, (), knobs.splits(described))
     machine = measure(threads) if isinstance(device, Local) else None
     rows = []
     for model in models or PUBLISHED:
         source = prepare(model)
         say(f"{model}: {source.weights}")
         with phases() as watch:
-            subject = subject_of(
-                source.module, source.inputs, build_pipeline(None, ()), source.name, watch
-            )
+            subject = subject_of(source.module, source.inputs, pipeline, source.name, watch, knobs)
             rows.append(
                 survey(
                     model,

@@ -44,6 +44,9 @@ def report(
             show_default=False,
         ),
     ] = None,
+    tuning_records: options.TuningRecords = None,
+    emulated_records: options.EmulatedRecords = False,
+    tuned: options.Tuned = True,
     lock: Annotated[
         Path | None,
         typer.Option(help="With --gate: write the decision there; else: obey the one there"),
@@ -64,6 +67,7 @@ def report(
     from efcompile.cli.locked import obeying
     from efcompile.cli.phases import phases
     from efcompile.cli.source import prepare
+    from efcompile.cli.tuned import knobs_for
     from efcompile.devices.registry import get_device
     from efcompile.passes.pipeline import build_pipeline
     from efcompile.report.contest import check_budget
@@ -84,7 +88,9 @@ def report(
     check_runs(chosen, described)
     check_budget(chosen, budget)
     object_toolchain(described)
-    pipeline = build_pipeline(options.names(passes), disable_pass or ())
+    knobs = knobs_for(described, tuning_records, emulated_records, tuned)
+    splits = knobs.splits(described)
+    pipeline = build_pipeline(options.names(passes), disable_pass or (), splits)
     judges = None if gate is None else criteria(gate)
     if lock is not None and (judges is None or lock.exists()):
         read_lock(lock)
@@ -97,7 +103,7 @@ def report(
     with phases() as watch:
         if judges is None:
             made = measure_ledger(
-                subject_of(source.module, source.inputs, pipeline, source.name, watch),
+                subject_of(source.module, source.inputs, pipeline, source.name, watch, knobs),
                 described,
                 chosen,
                 threads,
@@ -108,7 +114,7 @@ def report(
                 watch=watch,
             )
         else:
-            gated = Gate(described, chosen, threads, judges, budget, watch).report(
+            gated = Gate(described, chosen, threads, judges, budget, watch, knobs).report(
                 source.module,
                 source.inputs,
                 pipeline,

@@ -1,5 +1,6 @@
 """What `optimize` found out, as tables and as JSON."""
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from statistics import median
 
@@ -7,7 +8,7 @@ import torch
 from rich.table import Table
 
 from efcompile.api import CompiledModel
-from efcompile.bundle.manifest import SizesEntry
+from efcompile.bundle.manifest import Manifest, SizesEntry
 from efcompile.cli.console import ms, out, print_json, size
 from efcompile.cli.pass_table import as_json, pass_table
 from efcompile.cli.source import Source
@@ -70,6 +71,9 @@ def print_results(compiled: CompiledModel, times: Times | None) -> None:
     if times is not None:
         out.print(_times(times))
     out.print(_sizes(manifest.sizes, len(manifest.kernels)))
+    if (origins := _origins(manifest)).keys() != {"analytic"}:
+        counted = ", ".join(f"{count} {origin}" for origin, count in origins.items())
+        out.print(f"knobs of the kernels: {counted}")
     for leftover in manifest.leftovers:
         out.print(f"leftover: {leftover}", markup=False)
     # Not through rich, which would colour and might fold it.
@@ -92,9 +96,15 @@ def results_json(compiled: CompiledModel, source: Source, times: Times | None) -
             "times_ns": None if times is None else asdict(times),
             "sizes": manifest.sizes.model_dump(),
             "kernels": len(manifest.kernels),
+            "knobs": _origins(manifest),
             "leftovers": list(manifest.leftovers),
         }
     )
+
+
+def _origins(manifest: Manifest) -> dict[str, int]:
+    """How many kernels have their knobs from where."""
+    return dict(Counter(kernel.knobs for kernel in manifest.kernels))
 
 
 def _unchecked(compiled: CompiledModel) -> str:

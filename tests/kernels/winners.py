@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from efcompile.kernels import gemm
-from efcompile.kernels.knobs import flatten
+from efcompile.kernels.kernel import Kernel
+from efcompile.kernels.knobs import flatten, with_values
 from efcompile.kernels.tuned import Kind, Split, TargetClass, Winner, Winners
 from efcompile.targets.target import Target
 
@@ -44,3 +45,14 @@ def winners(
         winners=found,
         splits=splits,
     )
+
+
+def tuned(kernel: Kernel, shape: Any, target: Target) -> Winner:
+    """Legal knobs of `kernel` that are not the default ones."""
+    default = kernel.default_knobs(shape, target)
+    for path, values in kernel.choices(shape, target).items():
+        for value in values:
+            knobs = with_values(default, {path: value})
+            if knobs != default and kernel.legal(shape, target, knobs):
+                return winner(target, shape, kernel, **{path: value})
+    raise AssertionError(f"{kernel.name} has no choice at {shape}")
