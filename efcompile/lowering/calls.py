@@ -26,19 +26,22 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 
 def op_call(graph_module: GraphModule, node: Node) -> OpCall:
-    """The dialect op call that `node` makes."""
+    """The dialect op call that `node` makes; a node that is two arguments is one `Operand`."""
     op = op_of(node)
     assert op is not None
-    args = {k: _argument(graph_module, v) for k, v in arguments(node).items()}
+    known: dict[Node, Operand] = {}
+
+    def argument(value: Any) -> Any:
+        if isinstance(value, Node):
+            if value not in known:
+                known[value] = operand_of(graph_module, value)
+            return known[value]
+        if isinstance(value, list | tuple):
+            return [argument(v) for v in value]
+        return value
+
+    args = {name: argument(value) for name, value in arguments(node).items()}
     return OpCall(op.name, args, operand_of(graph_module, node))
-
-
-def _argument(graph_module: GraphModule, value: Any) -> Any:
-    if isinstance(value, Node):
-        return operand_of(graph_module, value)
-    if isinstance(value, list | tuple):
-        return [_argument(graph_module, v) for v in value]
-    return value
 
 
 def runtime_nodes(node: Node) -> dict[str, Node]:

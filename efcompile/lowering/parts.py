@@ -30,7 +30,8 @@ def parts_of(call: OpCall) -> tuple[PartCall, ...] | None:
 
     Constants are the fused call's; what lies between two parts has a shape and no value.
     """
-    names = {id(value): name for name, value in call.args.items()}
+    # An operand that is two arguments goes by the name of the first.
+    names = {id(value): name for name, value in reversed(call.args.items())}
     found: list[PartCall] = []
     for part in fused_parts.parts(call.op, call.args, _shape_of):
         args = {

@@ -80,7 +80,7 @@ class Bench:
         """As `measure`, of trials that were made already."""
         settings = self.settings
         if rounds is not None:
-            settings = replace(settings, least=rounds, seconds=settings.seconds * len(trials))
+            settings = replace(settings, least=rounds)
         found = self.device.measure_trials(
             trials,
             self.target,

@@ -58,13 +58,16 @@ def with_noise(kernel: Kernel, call: OpCall) -> OpCall:
 
 def example(call: OpCall) -> tuple[dict[str, Array], Array]:
     """Arrays for the runtime operands of `call`, by the names `Kernel.pack` uses, and the op's own
-    result on them in eager.  Operands are standard normal, and the same every time."""
+    result on them in eager.  Operands are standard normal, and the same every time; two arguments
+    that are one operand (a block's input and its residual) are one array, as in the model."""
     given: dict[str, Array] = {}
+    made: dict[int, Array] = {}
 
     def tensor(name: str, operand: Operand) -> torch.Tensor:
-        if operand.value is None:
-            given[name] = _noise(name, operand)
-        return torch.from_numpy(np.array(given[name] if operand.value is None else operand.value))
+        if operand.value is not None:
+            return torch.from_numpy(np.array(operand.value))
+        given[name] = made.setdefault(id(operand), _noise(name, operand))
+        return torch.from_numpy(given[name])
 
     args: dict[str, Any] = {}
     for name, value in call.args.items():

@@ -66,3 +66,8 @@ def test_a_constant_that_decides_the_shape_stays() -> None:
     noisy = with_noise(kernel, call)
     assert kernel.shape_of(noisy) == shape
     assert np.array_equal(noisy.value("bias"), call.value("bias"))
+
+
+def test_an_input_that_is_the_residual_too_is_one_array() -> None:
+    given, _ = example(task("mlp").call)
+    assert given["x"] is given["residual"]
