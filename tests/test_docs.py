@@ -5,8 +5,10 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -20,7 +22,9 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
 def _blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    fence = rf"^ *```{language}\n(.*?)^ *```$"
+    found = re.findall(fence, page.read_text(), re.MULTILINE | re.DOTALL)
+    return [textwrap.dedent(block) for block in found]
 
 
 def _commands() -> list[str]:
@@ -33,10 +37,11 @@ def _commands() -> list[str]:
 @pytest.mark.parametrize("command", _commands())
 def test_commands_parse(command: str) -> None:
     words = shlex.split(command, comments=True)[1:]
-    group = typer.main.get_group(app)
-    verb = group.commands[words[0]]
+    verb: Any = typer.main.get_group(app).commands[words.pop(0)]
+    while words and words[0] in getattr(verb, "commands", {}):
+        verb = verb.commands[words.pop(0)]
     # Raises what the command line would say of an unknown option or a missing argument.
-    verb.make_context(words[0], words[1:])
+    verb.make_context(verb.name, words)
 
 
 def test_there_are_commands_for_every_verb() -> None:

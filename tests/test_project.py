@@ -29,6 +29,14 @@ def test_the_tvm_pair_is_pinned_to_what_the_code_checks() -> None:
     }
 
 
+def test_phones_get_the_pinned_pair() -> None:
+    page = (ROOT / "docs" / "on-phone.md").read_text()
+    installed = [line for line in page.splitlines() if "pip install apache-tvm" in line]
+    assert installed
+    for line in installed:
+        assert all(f"{name}=={version}" in line for name, version in PINS.items())
+
+
 def test_the_torch_range_is_the_tried_one() -> None:
     torch = _requirements()["torch"].specifier
     assert all(torch.contains(version) for version in ("2.13.0", "2.15.0"))

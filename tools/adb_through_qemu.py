@@ -8,7 +8,7 @@ Needs `qemu-aarch64` (apt-get install qemu-user) and nothing but Python.  Put it
     mkdir -p ~/.local/rehearsal && ln -s "$PWD/tools/adb_through_qemu.py" ~/.local/rehearsal/adb
     PATH=~/.local/rehearsal:$PATH efcompile devices
 
-It knows `devices`, `get-state`, `wait-for-device`, `push`, `pull`, `shell` and `-s SERIAL`.  The
+It knows `version`, `devices`, `get-state`, `wait-for-device`, `push`, `pull`, `shell` and `-s SERIAL`.  The
 phone's storage is a folder.  Commands of its shell run in this machine's `sh`, as you: it shuts
 nothing in.  A pushed arm64 program becomes a script that starts it under the emulator; one for
 another processor is refused when run, as a phone would.
@@ -58,7 +58,11 @@ def main() -> None:
     time.sleep(float(setting("SLOW", "0")))
     start_up()
     verb = words[0] if words else ""
-    if verb == "devices":
+    if verb == "version":
+        print("adb_through_qemu, a stand-in for the Android Debug Bridge")
+    elif verb in ("help", "--help", "-h"):
+        print(__doc__)
+    elif verb == "devices":
         print("List of devices attached")
         for name, state in listed().items():
             print(f"{name}\t{state}")
