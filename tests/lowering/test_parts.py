@@ -38,7 +38,8 @@ def _run(call: OpCall, given: dict[str, Tensor]) -> Tensor:
 
 def _noise(call: OpCall) -> dict[str, Tensor]:
     runtime = {k: v for k, v in call.args.items() if isinstance(v, Operand) and v.value is None}
-    return {k: image(*v.shape, seed=i) for i, (k, v) in enumerate(runtime.items())}
+    made = {id(v): image(*v.shape, seed=i) for i, v in enumerate(runtime.values())}
+    return {k: made[id(v)] for k, v in runtime.items()}
 
 
 @pytest.mark.parametrize(("model", "fuse", "shape", "expected"), CASES)
