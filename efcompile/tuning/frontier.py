@@ -12,6 +12,10 @@ _ELITE = 6
 """Measured vectors that new ones grow from."""
 _ATTEMPTS = 12
 """Mutations tried until one is legal and new: each asks `legal` at most once."""
+_DRAWS = 30
+"""Vectors drawn until one is legal and new; of some spaces one in twenty is."""
+_WALK = 12
+"""Steps from a legal vector to one that has little to do with it."""
 _ENUMERABLE = 20_000
 """A space up to this size is gone through to its end; of a larger one, what mutation reaches."""
 
@@ -66,6 +70,21 @@ class Frontier:
             if self.fresh(changed):
                 return changed
         return None
+
+    def stranger(self) -> Values | None:
+        """A fresh vector from anywhere in the space; None if a few attempts find none."""
+        for _ in range(_DRAWS):
+            drawn = {
+                path: self.random.choice(choices) for path, choices in self.space.values.items()
+            }
+            if self.fresh(drawn):
+                return drawn
+        walked = self.space.start
+        for _ in range(_WALK):
+            path = self.random.choice(list(self.space.values))
+            stepped = {**walked, path: self.random.choice(self.space.values[path])}
+            walked = stepped if self.space.legal(stepped) else walked
+        return walked if self.fresh(walked) else None
 
     def _step(self, choices: Sequence[int], value: int) -> int:
         at = choices.index(value)

@@ -1,7 +1,7 @@
 """Exceptions on their way through MetaSchedule.
 
-What a Python part raises comes out of MetaSchedule as a ``RuntimeError`` with the text alone, and
-what a postprocessor raises does not come out at all: the search takes it for a refusal.
+What a Python part raises comes out of MetaSchedule as a ``RuntimeError`` with the text alone, from
+within a search behind ``parallel_for_dynamic error with``.
 """
 
 from collections.abc import Callable

@@ -1,14 +1,17 @@
 """What a search has seen, and where it goes on from."""
 
 import math
+from dataclasses import replace
 from random import Random
+from typing import Any
 
 import pytest
 
 from efcompile import tvm_api
+from efcompile.targets.target import Target
 from efcompile.tuning.frontier import Frontier, replay
 from efcompile.tuning.space import KnobSpace, forced_schedule, knob_space, values_of, workload
-from tests.tuning.toy import task
+from tests.tuning.toy import Knobs, task
 
 SMALL = {"tile.rows": [2, 4, 6], "tile.panel": [16, 32], "tasks": [1, 2]}
 
@@ -41,6 +44,26 @@ def test_mutants_are_fresh_and_change_one_or_two_knobs_mostly_by_a_step() -> Non
             steps += abs(choices.index(child[path]) - choices.index(parent[path])) == 1
     assert set(changed) == {1, 2}
     assert steps > 0.6 * sum(changed)
+
+
+def test_strangers_are_fresh_vectors_from_anywhere() -> None:
+    frontier = _frontier()
+    strangers = [found for _ in range(50) if (found := frontier.stranger())]
+    assert len(strangers) == 50
+    assert all(frontier.fresh(values) for values in strangers)
+    assert {values["tile.rows"] for values in strangers} == set(range(1, 11))
+
+
+def test_strangers_are_found_where_hardly_anything_is_legal() -> None:
+    # One in 300 is: drawing does not find it, walking does.
+    def legal(shape: Any, target: Target, knobs: Knobs) -> bool:
+        return knobs.tile.rows == 2 and knobs.tile.panel == 16 and knobs.tasks <= 4
+
+    which = task()
+    which = replace(which, kernel=replace(which.kernel, legal=legal))
+    frontier = _frontier(knob_space(which))
+    found = [values for _ in range(40) if (values := frontier.stranger())]
+    assert {values["tasks"] for values in found} == {1, 2, 4}
 
 
 def test_there_is_no_mutant_where_nothing_is_free_or_left() -> None:
