@@ -63,11 +63,13 @@ class Compiled:
 
 
 def compiled(model: str, target: str) -> Compiled:
-    """Compile a model by name, its weights random and never zero, through the default passes."""
+    """Compile a model by name, its weights random and never zero, through the default passes,
+    with the tuning that ships."""
     import torch
     from torch.utils import _pytree as pytree
 
     from efcompile.capture import capture
+    from efcompile.kernels.knob_source import SHIPPED
     from efcompile.lowering.lower import lower
     from efcompile.models.randomize import randomize
     from efcompile.models.zoo import resolve_model, title_of
@@ -77,8 +79,10 @@ def compiled(model: str, target: str) -> Compiled:
 
     module = randomize(resolve_model(model).eval(), seed=0)
     captured = capture(module, None)
-    stages = run_pipeline(captured.graph_module, captured.example_inputs, build_pipeline(None, ()))
-    program = lower(stages[-1].graph_module, resolve(target), title_of(model))
+    described = resolve(target)
+    pipeline = build_pipeline(None, (), SHIPPED.splits(described))
+    stages = run_pipeline(captured.graph_module, captured.example_inputs, pipeline)
+    program = lower(stages[-1].graph_module, described, title_of(model))
     with torch.inference_mode():
         outputs = pytree.tree_leaves(module(*captured.example_inputs))
     return Compiled(program, _arrays(captured.example_inputs), _arrays(outputs))

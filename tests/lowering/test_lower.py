@@ -4,17 +4,22 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.fx import GraphModule
 
 from efcompile.bundle.library import Library
 from efcompile.bundle.load import load_bundle
 from efcompile.bundle.write import write_bundle
 from efcompile.capture import capture, propagate
 from efcompile.errors import UnsupportedOpError
+from efcompile.kernels import gemm
+from efcompile.kernels.knob_source import ANALYTIC, knob_source
+from efcompile.kernels.knobs import flatten
 from efcompile.lowering.lower import lower
 from efcompile.lowering.program import ALIGNMENT, Program
 from efcompile.models.randomize import randomize
 from efcompile.passes.legalise import Legalise
 from efcompile.targets.resolve import resolve
+from tests.kernels.winners import tuned, winners
 
 
 class _Blocks(nn.Module):
@@ -30,11 +35,15 @@ class _Blocks(nn.Module):
         return y, y, x, y.flatten(1)
 
 
-def _program(module: nn.Module, x: torch.Tensor) -> Program:
+def _legal(module: nn.Module, x: torch.Tensor) -> GraphModule:
     graph_module = capture(module, x).graph_module
     Legalise().run(graph_module)
     propagate(graph_module, (x,))
-    return lower(graph_module, resolve("host"), "blocks")
+    return graph_module
+
+
+def _program(module: nn.Module, x: torch.Tensor) -> Program:
+    return lower(_legal(module, x), resolve("host"), "blocks")
 
 
 def _run(program: Program, folder: Path, x: torch.Tensor) -> list[np.ndarray]:
@@ -85,6 +94,19 @@ def test_every_call_names_known_buffers_of_its_kernels_arity() -> None:
 class _Exotic(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.as_tensor(torch.special.bessel_j0(x))
+
+
+def test_kernels_have_the_knobs_of_the_source() -> None:
+    target = resolve("host")
+    graph_module = _legal(nn.Linear(24, 40), torch.randn(13, 24))
+    plain = lower(graph_module, target, "plain", ANALYTIC)
+    (kernel,) = plain.kernels.values()
+    assert (kernel.origin, kernel.winner) == ("analytic", None)
+    winner = tuned(gemm.KERNEL, kernel.shape, target)
+    source = knob_source([winners(target, winner)])
+    (other,) = lower(graph_module, target, "tuned", source).kernels.values()
+    assert (other.origin, other.winner) == ("records", winner)
+    assert flatten(other.knobs) == winner.knobs and other.symbol != kernel.symbol
 
 
 def test_what_nothing_can_lower_is_named() -> None:
