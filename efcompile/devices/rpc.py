@@ -43,7 +43,7 @@ class Rpc:
     `measure`, uploads included.
 
     A device that was reached once is waited for when it is gone: `patience` seconds for a tracker
-    that does not answer (it may be being restarted), a sixth of that for a server.
+    that does not answer (it may be being restarted), a quarter of that for a server.
     """
 
     name = "rpc"
@@ -202,7 +202,7 @@ class Rpc:
                 if tracker_gone:  # when it is back, the servers need a moment to come back too
                     start[NoSuchServer] = now
                 since = start[Unreachable if tracker_gone else NoSuchServer]
-                patience = self.patience if tracker_gone else self.patience / 6
+                patience = self.patience if tracker_gone else self.patience / 4
                 if not self._reached or now + pause - since > patience:
                     raise
                 time.sleep(pause)
