@@ -23,7 +23,6 @@ from efcompile.tuning.space import (
     key_of,
     knob_space,
     values_of,
-    workload,
 )
 from efcompile.tuning.task import Task
 
@@ -64,10 +63,9 @@ class Database:
             )
         if seconds is not None and not 0 < seconds < _FAILED:
             raise TuningError(f"{task.name}: a candidate cannot have taken {seconds} seconds")
-        module = workload(task)
         return ms.database.TuningRecord(
-            forced_schedule(module, space, values).trace,
-            self.native.commit_workload(module),
+            forced_schedule(space, values).trace,
+            self.native.commit_workload(space.workload),
             [_FAILED if seconds is None else seconds],
             tvm_api.tvm.target.Target(tvm_api.tvm_target(task.target)),
         )

@@ -20,10 +20,6 @@ from efcompile.tuning.space import KnobSpace, Values, values_of
 from efcompile.tuning.strategy import knob_context
 from efcompile.tuning.task import Task
 
-NOT_RUN = "not run"
-"""The error message of a result of a candidate that was not tried, for instance because the user
-wished to stop: it is not recorded."""
-
 _LOGGER = "tvm.s_tir.meta_schedule"
 
 
@@ -164,8 +160,8 @@ class _Share:
 
 @dataclass(frozen=True)
 class _Recorder:
-    """MetaSchedule's callback for a batch's results.  The stock ones would record candidates that
-    were not run as failures, and keep every sample where the median is wanted."""
+    """MetaSchedule's callback for a batch's results.  The stock one would record every sample, and
+    rank by their mean, where the median is wanted."""
 
     frontiers: Sequence[Frontier]
     database: Database
@@ -179,8 +175,6 @@ class _Recorder:
         for candidate, result in zip(candidates, results, strict=True):
             values = values_of(candidate.sch.trace)
             failure = str(result.error_msg) if result.error_msg is not None else ""
-            if failure == NOT_RUN:
-                continue
             seconds = None if failure else median(float(value) for value in result.run_secs)
             self.database.commit(self.database.record(task, values, seconds, frontier.space))
             frontier.learn(values, seconds)

@@ -17,6 +17,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from efcompile import tvm_api
@@ -49,6 +50,11 @@ class KnobSpace:
     def size(self) -> int:
         """How many vectors there are, legal or not."""
         return math.prod(len(values) for values in self.values.values())
+
+    @cached_property
+    def workload(self) -> Any:
+        """`workload` of the task."""
+        return workload(self.task)
 
     def knobs(self, values: Mapping[str, int]) -> Any | None:
         """The kernel's knobs, or None if these are not legal."""
@@ -178,10 +184,9 @@ def summarise(schedule: Any, values: Mapping[str, int]) -> None:
     schedule.annotate(schedule.get_sblock("root"), _SUMMARY, text)
 
 
-def forced_schedule(module: Any, space: KnobSpace, values: Mapping[str, int]) -> Any:
-    """A schedule of the workload `module` whose trace holds `values`, as the search would have
-    left it."""
-    schedule = tvm_api.s_tir.Schedule(module, debug_mask=0, error_render_level="none")
+def forced_schedule(space: KnobSpace, values: Mapping[str, int]) -> Any:
+    """A schedule of the workload whose trace holds `values`, as the search would have left it."""
+    schedule = tvm_api.s_tir.Schedule(space.workload, debug_mask=0, error_render_level="none")
     template(schedule, space, values)
     schedule.enter_postproc()
     summarise(schedule, values)

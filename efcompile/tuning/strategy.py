@@ -9,7 +9,7 @@ from efcompile.tuning.frontier import Frontier
 from efcompile.tuning.guard import Guard
 from efcompile.tuning.mutator import KnobMutator
 from efcompile.tuning.postproc import KnobFilter
-from efcompile.tuning.space import Values, forced_schedule, template, values_of, workload
+from efcompile.tuning.space import Values, forced_schedule, template, values_of
 
 _POPULATION = 48
 _GENERATIONS = 3
@@ -35,7 +35,6 @@ class KnobSearch:
     frontier: Frontier
     budget: Budget
     inner: Any
-    module: Any
 
     def _initialize_with_tune_context(self, context: Any) -> None:
         self.inner._initialize_with_tune_context(context)
@@ -71,7 +70,7 @@ class KnobSearch:
 
     def _candidate(self, values: Values) -> Any:
         ms = tvm_api.meta_schedule()
-        schedule = forced_schedule(self.module, self.frontier.space, values)
+        schedule = forced_schedule(self.frontier.space, values)
         arguments = ms.arg_info.ArgInfo.from_entry_func(schedule.mod, remove_preproc=True)
         return ms.search_strategy.MeasureCandidate(schedule, arguments)
 
@@ -107,11 +106,8 @@ def knob_context(
         genetic_max_fail_count=3,
         eps_greedy=0.15,
     )
-    module = workload(space.task)
-    strategy = guard.part(
-        "search_strategy.PySearchStrategy", KnobSearch(frontier, budget, inner, module)
-    )
+    strategy = guard.part("search_strategy.PySearchStrategy", KnobSearch(frontier, budget, inner))
     task = space.task
     return tvm_api.tune_context(
-        module, task.target, generator, strategy, name=task.name, seed=seed, log=log
+        space.workload, task.target, generator, strategy, name=task.name, seed=seed, log=log
     )

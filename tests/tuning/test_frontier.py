@@ -113,7 +113,7 @@ def test_a_replayed_trace_holds_the_vector() -> None:
     frontier = _frontier()
     space, values = frontier.space, {"tile.rows": 3, "tile.panel": 24, "tasks": 64}
     module = workload(space.task)
-    trace = forced_schedule(module, space, space.start).trace
+    trace = forced_schedule(space, space.start).trace
     changed = replay(frontier, trace, values)
     assert values_of(changed) == values
     schedule = tvm_api.s_tir.Schedule(module)

@@ -23,7 +23,7 @@ def test_children_grow_from_the_trace_and_from_the_best_measured() -> None:
     space = frontier.space
     given = {"tile.rows": 9, "tile.panel": 8, "tasks": 256}
     best = {"tile.rows": 5, "tile.panel": 40, "tasks": 16}
-    trace = forced_schedule(workload(space.task), space, given).trace
+    trace = forced_schedule(space, given).trace
     mutator = tvm_api.meta_schedule_part("mutator.PyMutator", KnobMutator(frontier))
 
     def children() -> list[dict[str, int]]:
@@ -41,7 +41,7 @@ def test_children_grow_from_the_trace_and_from_the_best_measured() -> None:
 def test_there_is_no_child_when_nothing_is_left() -> None:
     frontier = Frontier(knob_space(task(choices={"tasks": [1, 2]})), Random(0))
     space = frontier.space
-    trace = forced_schedule(workload(space.task), space, {"tasks": 1}).trace
+    trace = forced_schedule(space, {"tasks": 1}).trace
     frontier.hand_out({"tasks": 1})
     frontier.hand_out({"tasks": 2})
     assert KnobMutator(frontier).apply(trace, 1) is None
@@ -62,5 +62,5 @@ def test_the_stock_mutators_do_nothing_to_knobs(name: str) -> None:
         module, space.task.target, generator, None, name="toy", seed=1, log=None
     )
     mutator._initialize_with_tune_context(context)
-    trace = forced_schedule(module, frontier.space, space.start).trace
+    trace = forced_schedule(frontier.space, space.start).trace
     assert [mutator.apply(trace) for _ in range(10)] == [None] * 10

@@ -13,7 +13,7 @@ import pytest
 from efcompile.errors import DeviceError
 from efcompile.tuning.cost_model import KnobCostModel
 from efcompile.tuning.database import Database, open_database
-from efcompile.tuning.scheduler import NOT_RUN, Tried, tune_tasks
+from efcompile.tuning.scheduler import Tried, tune_tasks
 from efcompile.tuning.space import KnobSpace, Values, knob_space
 from efcompile.tuning.task import Task
 from tests.tuning.toy import Bench, seconds, task
@@ -152,18 +152,6 @@ def test_failed_candidates_are_recorded_and_not_tried_again(tmp_path: Path) -> N
         (False, ""),
         (True, "crashed"),
     }
-
-
-def test_candidates_that_were_not_run_are_not_recorded(tmp_path: Path) -> None:
-    space, stop = knob_space(task()), Event()
-
-    def failing(values: Values) -> str:
-        return NOT_RUN if stop.is_set() else ""
-
-    bench = Bench(failing)
-    with open_database(tmp_path) as database:
-        _search(database, bench, 40, space, stop=stop, on_batch=lambda task, tried: stop.set())
-        assert len(database.history(space.task)) == len(bench.seen) == 8
 
 
 def test_a_wish_to_stop_ends_the_run_with_everything_recorded(tmp_path: Path) -> None:

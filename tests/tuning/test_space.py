@@ -66,7 +66,7 @@ def test_any_vector_goes_round_through_a_schedule_and_json(values: dict[str, int
     ms = tvm_api.meta_schedule()
     space = knob_space(task())
     module = workload(space.task)
-    schedule = forced_schedule(module, space, values)
+    schedule = forced_schedule(space, values)
     assert identify(schedule.mod) == (space.task.key, values)
     assert values_of(schedule.trace) == values
 
@@ -80,7 +80,7 @@ def test_any_vector_goes_round_through_a_schedule_and_json(values: dict[str, int
 
 
 def test_a_trace_names_knobs_and_values_for_people(space: KnobSpace) -> None:
-    trace = forced_schedule(workload(space.task), space, space.start).trace
+    trace = forced_schedule(space, space.start).trace
     assert "tasks=1 tile.panel=16 tile.rows=2" in str(trace)
     assert 'ann_key="efcompile.tile.rows"' in str(trace)
 
