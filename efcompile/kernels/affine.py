@@ -43,6 +43,16 @@ def default_knobs(shape: Shape, target: Target) -> sweep.Knobs:
     return sweep.default_knobs(target)
 
 
+def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
+    """Vectors an iteration; a task is a row whatever they are."""
+    return {"vectors": sweep.VECTORS}
+
+
+def legal(shape: Shape, target: Target, knobs: sweep.Knobs) -> bool:
+    """See `sweep.legal`."""
+    return sweep.legal(knobs, target)
+
+
 def pack(call: OpCall, shape: Shape, knobs: sweep.Knobs) -> list[str | Array]:
     """x, scale, shift."""
     return [call.argument("x"), call.argument("scale"), call.argument("shift")]
@@ -67,4 +77,4 @@ def build(symbol: str, shape: Shape, target: Target, knobs: sweep.Knobs) -> Buil
     return Built(e.finish(symbol), 0, shape.rows)
 
 
-KERNEL = Kernel("affine", "affine", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel("affine", "affine", shape_of, plain, default_knobs, pack, build, choices, legal)

@@ -19,8 +19,10 @@ from efcompile.kernels.attention_parts import (
 )
 from efcompile.kernels.attention_shape import Shape, pitch_of, plain
 from efcompile.kernels.attention_shape import shape_of as any_shape_of
+from efcompile.kernels.attention_space import knob_choices, knobs_legal
 from efcompile.kernels.emit import Emitter, Expr, int32
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
+from efcompile.kernels.spaces import scratch_legal, tasks_legal
 from efcompile.targets.target import Target
 
 
@@ -35,6 +37,31 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
     fitting = target.l1_bytes // 2 // (4 * pitch_of(shape, target.lanes))
     wanted = -(-target.cores // (shape.batch * shape.heads))
     return make_knobs(shape, target, min(fitting, -(-shape.queries // wanted)))
+
+
+def _tasks(shape: Shape, knobs: Knobs) -> int:
+    return shape.batch * shape.heads * -(-shape.queries // knobs.task_queries)
+
+
+def _scratch_bytes(shape: Shape, knobs: Knobs) -> int:
+    """What a block takes of scratch beside keys and values, about."""
+    return 4 * knobs.task_queries * pitch_of(shape, knobs.scores.lanes)
+
+
+def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
+    """See `attention_space`."""
+    return knob_choices(shape, target, default_knobs(shape, target))
+
+
+def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
+    """Whether the tiles fit the block and the blocks the image, with little enough scratch and
+    tasks enough (see `attention_space`)."""
+    default = default_knobs(shape, target)
+    return (
+        knobs_legal(shape, target, knobs, default)
+        and scratch_legal(_scratch_bytes(shape, knobs), _scratch_bytes(shape, default), target)
+        and tasks_legal(_tasks(shape, knobs), _tasks(shape, default), target)
+    )
 
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
@@ -93,7 +120,9 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
             )
 
         each_block(e, shape.queries, block_rows, block, code)
-    return Built(e.finish(symbol), scratch.bytes, shape.batch * shape.heads * blocks)
+    return Built(e.finish(symbol), scratch.bytes, _tasks(shape, knobs))
 
 
-KERNEL = Kernel("attention", "attention", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel(
+    "attention", "attention", shape_of, plain, default_knobs, pack, build, choices, legal
+)

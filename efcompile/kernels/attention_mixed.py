@@ -23,8 +23,10 @@ from efcompile.kernels.attention_parts import (
 )
 from efcompile.kernels.attention_shape import Shape, pitch_of, plain
 from efcompile.kernels.attention_shape import shape_of as any_shape_of
+from efcompile.kernels.attention_space import knob_choices, knobs_legal
 from efcompile.kernels.emit import Emitter, Expr, View, int32, splat
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall, contiguous
+from efcompile.kernels.spaces import scratch_legal, tasks_legal
 from efcompile.targets.target import Target
 
 
@@ -41,6 +43,31 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
     wanted = -(-target.cores // shape.batch)
     for_cores = max(16, -(-shape.queries // wanted))
     return make_knobs(shape, target, min(target.l2_bytes // 4 // row_bytes, for_cores))
+
+
+def _tasks(shape: Shape, knobs: Knobs) -> int:
+    return shape.batch * -(-shape.queries // knobs.task_queries)
+
+
+def _scratch_bytes(shape: Shape, knobs: Knobs) -> int:
+    """What a block takes of scratch beside keys and values, about."""
+    return 4 * shape.heads * knobs.task_queries * pitch_of(shape, knobs.scores.lanes)
+
+
+def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
+    """See `attention_space`."""
+    return knob_choices(shape, target, default_knobs(shape, target))
+
+
+def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
+    """Whether the tiles fit the block and the blocks the image, with little enough scratch and
+    tasks enough (see `attention_space`)."""
+    default = default_knobs(shape, target)
+    return (
+        knobs_legal(shape, target, knobs, default)
+        and scratch_legal(_scratch_bytes(shape, knobs), _scratch_bytes(shape, default), target)
+        and tasks_legal(_tasks(shape, knobs), _tasks(shape, default), target)
+    )
 
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
@@ -150,7 +177,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
                 )
 
         each_block(e, shape.queries, most_rows, block, code)
-    return Built(e.finish(symbol), scratch.bytes, shape.batch * blocks)
+    return Built(e.finish(symbol), scratch.bytes, _tasks(shape, knobs))
 
 
 def _mix(
@@ -189,4 +216,6 @@ def _mix(
                 e.store(scores, index, finish(row, g, column, total), lanes)
 
 
-KERNEL = Kernel("attention_mixed", "attention", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel(
+    "attention_mixed", "attention", shape_of, plain, default_knobs, pack, build, choices, legal
+)

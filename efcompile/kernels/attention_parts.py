@@ -24,7 +24,11 @@ from efcompile.targets.target import Target
 @dataclass(frozen=True)
 class Knobs:
     """Register tiles of the two products, queries per task (whole rows of their image if the
-    values are convolved), and pixels in registers in the convolution (0 without)."""
+    values are convolved), and pixels in registers in the convolution (0 without).
+
+    Many queries share keys, values and the ends of loops; few have their scores in a small
+    cache, and spread over the cores.
+    """
 
     scores: Tile
     values: Tile

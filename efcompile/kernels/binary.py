@@ -77,6 +77,18 @@ def default_knobs(shape: Shape, target: Target) -> sweep.Knobs:
     return sweep.default_knobs(target)
 
 
+def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
+    """See `sweep.choices`."""
+    return sweep.choices(shape.axes[-1].size, target)
+
+
+def legal(shape: Shape, target: Target, knobs: sweep.Knobs) -> bool:
+    """See `sweep.legal`."""
+    return sweep.legal(
+        knobs, target, shape.axes[-1].size, prod(axis.size for axis in shape.axes[:-1])
+    )
+
+
 def pack(call: OpCall, shape: Shape, knobs: sweep.Knobs) -> list[str | Array]:
     """a, b."""
     return [call.argument("a"), call.argument("b")]
@@ -110,4 +122,4 @@ def build(symbol: str, shape: Shape, target: Target, knobs: sweep.Knobs) -> Buil
     return Built(e.finish(symbol), 0, rows * parts)
 
 
-KERNEL = Kernel("binary", "binary", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel("binary", "binary", shape_of, plain, default_knobs, pack, build, choices, legal)

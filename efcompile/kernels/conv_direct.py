@@ -20,12 +20,15 @@ from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.register_tile import SHORT, Tile, choose_tile, pack_panels
 from efcompile.kernels.rows import PaddedRow, copy_padded, gemm_rows, smaller
 from efcompile.kernels.spaces import (
+    prefetch_choices,
     prefetch_legal,
     scratch_legal,
     sizes,
     tasks_legal,
     tile_choices,
     tile_legal,
+    unroll_choices,
+    unroll_legal,
 )
 from efcompile.kernels.span import share
 from efcompile.kernels.tile import Segment, Sink, store_epilogue
@@ -168,9 +171,10 @@ def choices(shape: ConvShape, target: Target) -> dict[str, tuple[int, ...]]:
     columns, plan = shape.filters // shape.groups, _plan(shape, default)
     return {
         **tile_choices("tile", shape.out_width, columns, target),
+        **unroll_choices("tile", target),
         "task_rows": sizes(shape.out_height, default.task_rows),
         "task_panels": sizes(plan.panels, default.task_panels),
-        "prefetch": (0, 1),
+        **prefetch_choices(target),
         "weights_stay": (0, 1),
     }
 
@@ -191,6 +195,7 @@ def legal(shape: ConvShape, target: Target, knobs: Knobs) -> bool:
     return (
         knobs.task_rows <= shape.out_height
         and knobs.task_panels <= max(1, plan.panels)
+        and unroll_legal(tile, side_by_side=False)
         and (asks or knobs.prefetch == default.prefetch)
         and (not knobs.weights_stay or (plan.parts > 1 and plan.blocks * shape.batch > 1))
         and scratch_legal(plan.scratch_bytes, usual.scratch_bytes, target)

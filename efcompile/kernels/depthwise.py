@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from efcompile.kernels.conv_shape import ConvShape, conv_shape, plain_conv
 from efcompile.kernels.emit import Emitter, Expr, View
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
+from efcompile.kernels.spaces import pixel_choices, pixels_legal
 from efcompile.kernels.stencil import Axis, choose_pixels, pack_taps, stencil_row
 from efcompile.kernels.tile import store_epilogue
 from efcompile.targets.target import Target
@@ -12,7 +13,8 @@ from efcompile.targets.target import Target
 
 @dataclass(frozen=True)
 class Knobs:
-    """`pixels` of an output row that are in registers together."""
+    """`pixels` of an output row that are in registers together: many share loads and weights,
+    few waste less at a row's end."""
 
     pixels: int
 
@@ -38,6 +40,16 @@ def _axes(shape: ConvShape) -> tuple[Axis, Axis]:
 def default_knobs(shape: ConvShape, target: Target) -> Knobs:
     """The tile of pixels that the registers allow and the row's width divides best."""
     return Knobs(choose_pixels(_axes(shape)[1], target.registers))
+
+
+def choices(shape: ConvShape, target: Target) -> dict[str, tuple[int, ...]]:
+    """Tiles of pixels."""
+    return {"pixels": pixel_choices(_axes(shape)[1], target.registers)}
+
+
+def legal(shape: ConvShape, target: Target, knobs: Knobs) -> bool:
+    """Whether the tile fits into the registers and is not far slower than the default's."""
+    return pixels_legal(knobs.pixels, _axes(shape)[1], target.registers)
 
 
 def pack(call: OpCall, shape: ConvShape, knobs: Knobs) -> list[str | Array]:
@@ -82,4 +94,6 @@ def build(symbol: str, shape: ConvShape, target: Target, knobs: Knobs) -> Built:
     return Built(e.finish(symbol), stage_bytes, shape.batch * down.out)
 
 
-KERNEL = Kernel("depthwise", "conv2d", shape_of, plain_conv, default_knobs, pack, build)
+KERNEL = Kernel(
+    "depthwise", "conv2d", shape_of, plain_conv, default_knobs, pack, build, choices, legal
+)

@@ -17,15 +17,18 @@ from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
 from efcompile.kernels.rows import gemm_rows, larger, smaller
 from efcompile.kernels.side_by_side import SideBySide, fits, lay_side_by_side, own_base
 from efcompile.kernels.spaces import (
+    TWO_PRODUCTS,
     aside_legal,
     pixel_choices,
     pixels_legal,
+    prefetch_choices,
     prefetch_legal,
     scratch_legal,
     sizes,
     tasks_legal,
     tile_choices,
     tile_legal,
+    unroll_legal,
 )
 from efcompile.kernels.span import Span
 from efcompile.kernels.stencil import choose_pixels, pack_taps, stencil_row
@@ -124,14 +127,14 @@ def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
     default's, and, where they make sense, copies and prefetch."""
     default = default_knobs(shape, target)
     width = Steps(shape.down, shape.across, default.rows).product_width
-    copies = (0, 1) if default.up.lane_a and fits(shape.c) and fits(shape.k) else (0,)
+    copies = default.up.lane_a and fits(shape.c) and fits(shape.k)
     return {
-        **tile_choices("up", shape.across.size, shape.c, target),
-        **tile_choices("down", width, shape.n, target),
+        **tile_choices("up", shape.across.size, shape.c, target, TWO_PRODUCTS),
+        **tile_choices("down", width, shape.n, target, TWO_PRODUCTS),
         "pixels": pixel_choices(shape.across, target.registers),
         "rows": sizes(shape.down.out, default.rows),
-        "side_by_side": copies,
-        "prefetch": (0, 1),
+        **({"side_by_side": (0, 1)} if copies else {}),
+        **prefetch_choices(target, copies),
     }
 
 
@@ -146,19 +149,21 @@ def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
     first = _up_rows(shape, knobs.rows) * across.size
     last = steps.product_rows * steps.product_width
     if not (
-        tile_legal(up, across.size, shape.c, target, shape.k)
-        and tile_legal(down, steps.product_width, shape.n, target, shape.c)
+        tile_legal(up, across.size, shape.c, target, shape.k, TWO_PRODUCTS)
+        and tile_legal(down, steps.product_width, shape.n, target, shape.c, TWO_PRODUCTS)
         and (knobs.pixels == default.pixels or pixels_legal(knobs.pixels, across, target.registers))
     ):
         return False
-    high = up.rows
+    high, ahead = up.rows, (knobs.prefetch, default.prefetch)
     whole = across.size % high == across.out % high == knobs.pixels % high == 0
     aside = high == down.rows and whole and aside_legal(up, shape.k) and aside_legal(down, shape.c)
     return (
         (aside or not knobs.side_by_side)
+        and unroll_legal(up, knobs.side_by_side)
+        and unroll_legal(down, knobs.side_by_side)
         and (
-            prefetch_legal(knobs.prefetch, default.prefetch, first, shape.c, up)
-            or prefetch_legal(knobs.prefetch, default.prefetch, last, shape.n, down)
+            prefetch_legal(*ahead, first, shape.c, up, knobs.side_by_side)
+            or prefetch_legal(*ahead, last, shape.n, down, knobs.side_by_side)
         )
         and scratch_legal(
             4 * sum(_scratch_floats(shape, knobs.rows)),

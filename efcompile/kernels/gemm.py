@@ -15,12 +15,15 @@ from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
 from efcompile.kernels.side_by_side import fits, lay_side_by_side, pays
 from efcompile.kernels.spaces import (
     aside_legal,
+    prefetch_choices,
     prefetch_legal,
     scratch_legal,
     sizes,
     tasks_legal,
     tile_choices,
     tile_legal,
+    unroll_choices,
+    unroll_legal,
 )
 from efcompile.kernels.span import share
 from efcompile.kernels.tile import Prefetch, Segment, gemm, store_epilogue
@@ -171,13 +174,14 @@ def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
     """Tiles, cuts around the default's, order, and where they make sense copies and prefetch."""
     default = default_knobs(shape, target)
     plan = _plan(shape, default)
-    copies = (0, 1) if default.tile.lane_a and fits(shape.k) else (0,)
+    copies = default.tile.lane_a and fits(shape.k)
     return {
         **tile_choices("tile", shape.m, shape.n, target),
+        **unroll_choices("tile", target, copies),
         "task_row_tiles": sizes(plan.row_tiles, default.task_row_tiles),
         "task_panels": sizes(plan.panels, default.task_panels),
-        "side_by_side": copies,
-        "prefetch": (0, 1),
+        **({"side_by_side": (0, 1)} if copies else {}),
+        **prefetch_choices(target, copies),
         "rows_stay": (0, 1),
     }
 
@@ -194,8 +198,14 @@ def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
         knobs.task_row_tiles <= max(1, plan.row_tiles)
         and knobs.task_panels <= max(1, plan.panels)
         and (not knobs.side_by_side or aside_legal(knobs.tile, shape.k))
+        and unroll_legal(knobs.tile, knobs.side_by_side)
         and prefetch_legal(
-            knobs.prefetch, default.prefetch, min(shape.m, plan.block_rows), shape.n, knobs.tile
+            knobs.prefetch,
+            default.prefetch,
+            min(shape.m, plan.block_rows),
+            shape.n,
+            knobs.tile,
+            knobs.side_by_side,
         )
         and (not knobs.rows_stay or (plan.groups > 1 and plan.row_blocks > 1))
         and scratch_legal(plan.scratch_bytes, _plan(shape, default).scratch_bytes, target)

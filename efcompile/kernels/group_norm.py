@@ -13,6 +13,7 @@ from efcompile.kernels.emit import Emitter, Expr, View, float32, int32, splat
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reduce import add, inverse_root, moments, reduce
 from efcompile.kernels.reference import te_function, te_normalise
+from efcompile.kernels.spaces import sizes, tasks_legal
 from efcompile.kernels.span import share
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te
@@ -39,7 +40,8 @@ class Shape:
 
 @dataclass(frozen=True)
 class Knobs:
-    """The loops over channels, and the positions of a group that are one task's."""
+    """The loops over channels, and the positions of a group that are one task's: few spread over
+    the cores, each of which makes the moments again."""
 
     rows: sweep.Knobs
     positions: int
@@ -87,6 +89,27 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
     return Knobs(sweep.default_knobs(target), -(-shape.positions // blocks))
 
 
+def _blocks(shape: Shape, knobs: Knobs) -> int:
+    """Tasks of a group."""
+    return -(-shape.positions // knobs.positions)
+
+
+def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
+    """Loops, and blocks around the default's."""
+    default = default_knobs(shape, target)
+    return {"rows.vectors": sweep.VECTORS, "positions": sizes(shape.positions, default.positions)}
+
+
+def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
+    """Whether the blocks are some, and enough."""
+    groups, usual = shape.images * shape.groups, default_knobs(shape, target)
+    return (
+        sweep.legal(knobs.rows, target)
+        and 1 <= knobs.positions <= shape.positions
+        and tasks_legal(groups * _blocks(shape, knobs), groups * _blocks(shape, usual), target)
+    )
+
+
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
     """x, [weight], [bias]."""
     return [call.argument("x"), *call.present("weight", "bias")]
@@ -100,7 +123,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     bias = e.optional("bias", shape.bias)
     out, scales = e.pointer("out"), e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
-    width, blocks = shape.width, -(-shape.positions // knobs.positions)
+    width, blocks = shape.width, _blocks(shape, knobs)
     centre = scales.at(width)
 
     with e.loop(end - begin, "task", begin) as task:
@@ -163,4 +186,6 @@ def _moments(e: Emitter, x: View, shape: Shape, knobs: sweep.Knobs) -> tuple[Exp
     return mean, inverse_root(e, over_rows(mean), shape.eps)
 
 
-KERNEL = Kernel("group_norm", "group_norm", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel(
+    "group_norm", "group_norm", shape_of, plain, default_knobs, pack, build, choices, legal
+)

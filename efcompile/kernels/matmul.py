@@ -9,6 +9,14 @@ from efcompile.kernels.emit import Emitter
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reference import te_function
 from efcompile.kernels.register_tile import Tile, choose_tile
+from efcompile.kernels.spaces import (
+    sizes,
+    tasks_legal,
+    tile_choices,
+    tile_legal,
+    unroll_choices,
+    unroll_legal,
+)
 from efcompile.kernels.span import Span, share
 from efcompile.kernels.tile import Segment, gemm, store_epilogue
 from efcompile.targets.target import Target
@@ -28,7 +36,8 @@ class Shape:
 
 @dataclass(frozen=True)
 class Knobs:
-    """`tile`, and row tiles per task."""
+    """`tile`, and row tiles per task: many go over the right matrix seldom, few spread over the
+    cores."""
 
     tile: Tile
     task_row_tiles: int
@@ -67,6 +76,33 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
     return Knobs(tile, max(1, shape.m // tile.rows // parts))
 
 
+def _parts(shape: Shape, knobs: Knobs) -> int:
+    """Tasks of a batch element."""
+    return max(1, -(-(shape.m // knobs.tile.rows) // knobs.task_row_tiles))
+
+
+def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
+    """Tiles, and parts around the default's."""
+    default = default_knobs(shape, target)
+    return {
+        **tile_choices("tile", shape.m, shape.n, target),
+        **unroll_choices("tile", target),
+        "task_row_tiles": sizes(shape.m // default.tile.rows, default.task_row_tiles),
+    }
+
+
+def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
+    """Whether the tile fits and the parts are some, and enough."""
+    tile, default = knobs.tile, default_knobs(shape, target)
+    batches = prod(axis.size for axis in shape.axes)
+    return (
+        tile_legal(tile, shape.m, shape.n, target)
+        and unroll_legal(tile, side_by_side=False)
+        and 1 <= knobs.task_row_tiles <= max(1, shape.m // tile.rows)
+        and tasks_legal(batches * _parts(shape, knobs), batches * _parts(shape, default), target)
+    )
+
+
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
     """a, b."""
     return [call.argument("a"), call.argument("b")]
@@ -81,7 +117,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     begin, end = e.integer("begin"), e.integer("end")
     batches = prod(axis.size for axis in shape.axes)
     row_tiles = shape.m // tile.rows
-    parts = max(1, -(-row_tiles // knobs.task_row_tiles))
+    parts = _parts(shape, knobs)
 
     with e.loop(end - begin, "task", begin) as task:
         batch, part = e.let(task // parts), e.let(task % parts)
@@ -104,4 +140,4 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     return Built(e.finish(symbol), 0, batches * parts)
 
 
-KERNEL = Kernel("matmul", "matmul", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel("matmul", "matmul", shape_of, plain, default_knobs, pack, build, choices, legal)

@@ -9,6 +9,7 @@ from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reduce import add, reduce
 from efcompile.kernels.reference import te_function
 from efcompile.kernels.register_tile import vector_widths
+from efcompile.kernels.spaces import tasks_legal
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te
 
@@ -25,7 +26,7 @@ class Shape:
 @dataclass(frozen=True)
 class Knobs:
     """`lanes` per vector, and for inner > 1 the columns per task, in vectors (the accumulators
-    that one pass over the rows keeps)."""
+    that one pass over the rows keeps): many are independent work, few more tasks."""
 
     lanes: int
     vectors: int
@@ -61,6 +62,31 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
     return Knobs(target.lanes, vectors)
 
 
+def _blocks(shape: Shape, knobs: Knobs) -> int:
+    """Tasks of an outer index."""
+    return 1 if shape.inner == 1 else -(-shape.inner // (knobs.vectors * knobs.lanes))
+
+
+def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
+    """Columns of a task, if there is more than one."""
+    return {"vectors": _VECTORS} if shape.inner > 1 else {}
+
+
+def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
+    """Whether the sums stay in registers, and tasks are enough."""
+    default = default_knobs(shape, target)
+    tasks, usual = (shape.outer * _blocks(shape, k) for k in (knobs, default))
+    return (
+        knobs.lanes == target.lanes
+        and knobs.vectors in _VECTORS
+        and (shape.inner > 1 or knobs == default)
+        and tasks_legal(tasks, usual, target)
+    )
+
+
+_VECTORS = (1, 2, 3, 4, 6, 8, 12)
+
+
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
     """x."""
     return [call.argument("x")]
@@ -92,7 +118,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
             column += width
 
     block = knobs.vectors * knobs.lanes
-    blocks = -(-inner // block)
+    blocks = _blocks(shape, knobs)
     with e.loop(end - begin, "task", begin) as task:
         outer, number = e.let(task // blocks), e.let(task % blocks)
         if inner >= block:
@@ -131,4 +157,4 @@ def sum_rows(
         some(totals, with_chunks, rows - with_chunks)
 
 
-KERNEL = Kernel("mean", "mean", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel("mean", "mean", shape_of, plain, default_knobs, pack, build, choices, legal)

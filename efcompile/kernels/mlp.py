@@ -12,12 +12,15 @@ from efcompile.kernels.refusal import refusal
 from efcompile.kernels.register_tile import NEON_ROWS, Tile, choose_tile, pack_panels
 from efcompile.kernels.side_by_side import SideBySide, fits, lay_side_by_side, own_base
 from efcompile.kernels.spaces import (
+    TWO_PRODUCTS,
     aside_legal,
+    prefetch_choices,
     prefetch_legal,
     scratch_legal,
     tasks_legal,
     tile_choices,
     tile_legal,
+    unroll_legal,
 )
 from efcompile.kernels.span import Span
 from efcompile.kernels.tile import Prefetch, Segment, Sink, gemm, store_epilogue
@@ -158,13 +161,13 @@ def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
     divisors = [rows for rows in range(least, most + 1) if shape.m % rows == 0]
     tiles = [default.up.rows * 2**power for power in range(8)]
     rows = {default.rows, *divisors, *(rows for rows in tiles if least <= rows <= most)}
-    copies = (0, 1) if default.up.lane_a and fits(shape.k) and fits(shape.h) else (0,)
+    copies = default.up.lane_a and fits(shape.k) and fits(shape.h)
     return {
-        **tile_choices("up", default.rows, shape.h, target),
-        **tile_choices("down", default.rows, shape.n, target),
+        **tile_choices("up", default.rows, shape.h, target, TWO_PRODUCTS),
+        **tile_choices("down", default.rows, shape.n, target, TWO_PRODUCTS),
         "rows": tuple(sorted(rows)),
-        "side_by_side": copies,
-        "prefetch": (0, 1),
+        **({"side_by_side": (0, 1)} if copies else {}),
+        **prefetch_choices(target, copies),
     }
 
 
@@ -174,18 +177,21 @@ def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
     up, down, rows = knobs.up, knobs.down, knobs.rows
     if not (
         1 <= rows <= shape.m
-        and tile_legal(up, rows, shape.h, target, shape.k)
-        and tile_legal(down, rows, shape.n, target, shape.h)
+        and tile_legal(up, rows, shape.h, target, shape.k, TWO_PRODUCTS)
+        and tile_legal(down, rows, shape.n, target, shape.h, TWO_PRODUCTS)
     ):
         return False
     default = default_knobs(shape, target)
     aside = up.rows == down.rows and aside_legal(up, shape.k) and aside_legal(down, shape.h)
+    ahead = knobs.prefetch, default.prefetch
     used, usual = _Scratch.of(shape, knobs), _Scratch.of(shape, default)
     return (
         (aside or not knobs.side_by_side)
+        and unroll_legal(up, knobs.side_by_side)
+        and unroll_legal(down, knobs.side_by_side)
         and (
-            prefetch_legal(knobs.prefetch, default.prefetch, rows, shape.h, up)
-            or prefetch_legal(knobs.prefetch, default.prefetch, rows, shape.n, down)
+            prefetch_legal(*ahead, rows, shape.h, up, knobs.side_by_side)
+            or prefetch_legal(*ahead, rows, shape.n, down, knobs.side_by_side)
         )
         and scratch_legal(used.bytes, usual.bytes, target)
         and tasks_legal(_tasks(shape, rows), _tasks(shape, default.rows), target)

@@ -51,8 +51,9 @@ class Shape:
 
 @dataclass(frozen=True)
 class Knobs:
-    """`vectors` accumulators of `lanes` at a time; windows of up to `unroll` taps are unrolled.
-    A row of the result is a task."""
+    """`vectors` accumulators of `lanes` at a time: independent work, against what is left of the
+    channels.  Windows of up to `unroll` taps are unrolled: fewer branches for more code.  A row
+    of the result is a task."""
 
     lanes: int
     vectors: int
@@ -129,6 +130,30 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
     vectors = max(1, shape.channels // target.lanes)
     blocks = -(-vectors // 8)
     return Knobs(target.lanes, -(-vectors // blocks), 25)
+
+
+def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
+    """Vectors at a time; the window unrolled or not."""
+    most = -(-shape.channels // target.lanes)
+    taps = shape.y.taps * shape.x.taps
+    return {"vectors": tuple(range(1, min(most, _MOST_VECTORS) + 1)), "unroll": (0, taps)}
+
+
+def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
+    """Whether the sums, and a value each, stay in the registers, and the code short."""
+    default = default_knobs(shape, target)
+    taps = shape.y.taps * shape.x.taps
+    return (
+        knobs.lanes == target.lanes
+        and (knobs.vectors == default.vectors or 1 <= knobs.vectors <= _MOST_VECTORS)
+        and knobs.vectors <= max(1, -(-shape.channels // target.lanes))
+        and 2 * knobs.vectors <= max(target.registers, 2 * default.vectors)
+        and (knobs.unroll == default.unroll or knobs.unroll in (0, taps))
+        and (knobs.unroll < taps or taps <= _MOST_UNROLLED)
+    )
+
+
+_MOST_VECTORS, _MOST_UNROLLED = 8, 64
 
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
@@ -245,6 +270,6 @@ def _merge(kind: str, so_far: Expr, value: Expr, lanes: int) -> Expr:
 
 
 AVG, MAX = (
-    Kernel("pool", op, shape_of, plain, default_knobs, pack, build)
+    Kernel("pool", op, shape_of, plain, default_knobs, pack, build, choices, legal)
     for op in ("avg_pool2d", "max_pool2d")
 )

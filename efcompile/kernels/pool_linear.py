@@ -12,8 +12,18 @@ from efcompile.kernels.reduce import moments
 from efcompile.kernels.reference import te_function, te_normalise
 from efcompile.kernels.refusal import refusal
 from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
+from efcompile.kernels.spaces import (
+    prefetch_choices,
+    prefetch_legal,
+    sizes,
+    tasks_legal,
+    tile_choices,
+    tile_legal,
+    unroll_choices,
+    unroll_legal,
+)
 from efcompile.kernels.span import Span, share
-from efcompile.kernels.tile import Segment, gemm, store_epilogue
+from efcompile.kernels.tile import Prefetch, Segment, gemm, store_epilogue
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te
 
@@ -36,7 +46,8 @@ class Shape:
 
 @dataclass(frozen=True)
 class Knobs:
-    """`tile`, panels per task, and the loops over channels.
+    """`tile`, panels per task, the loops over channels, and whether weights are asked for a
+    panel ahead (the CPU guesses them itself, as they are read in order).
 
     The product reads each weight once, so memory bounds it.  The pooled vectors are made anew
     by each thread, at its first task: they cost next to nothing.
@@ -45,6 +56,7 @@ class Knobs:
     tile: Tile
     task_panels: int
     rows: sweep.Knobs
+    prefetch: bool
 
 
 def shape_of(call: OpCall) -> Shape | str:
@@ -96,7 +108,37 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
     """Two tasks per core."""
     tile = choose_tile(shape.images, shape.classes, target)
     panels = max(1, shape.classes // tile.panel)
-    return Knobs(tile, -(-panels // min(panels, 2 * target.cores)), sweep.default_knobs(target))
+    task_panels = -(-panels // min(panels, 2 * target.cores))
+    return Knobs(tile, task_panels, sweep.default_knobs(target), prefetch=False)
+
+
+def _tasks(shape: Shape, knobs: Knobs) -> int:
+    return max(1, -(-(shape.classes // knobs.tile.panel) // knobs.task_panels))
+
+
+def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
+    """Tiles, cuts around the default's, loops, prefetch."""
+    default = default_knobs(shape, target)
+    return {
+        **tile_choices("tile", shape.images, shape.classes, target),
+        **unroll_choices("tile", target),
+        "task_panels": sizes(shape.classes // default.tile.panel, default.task_panels),
+        "rows.vectors": sweep.VECTORS,
+        **prefetch_choices(target),
+    }
+
+
+def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
+    """Whether the tile fits, the cut is one, and prefetch is chosen where there is any."""
+    tile, default = knobs.tile, default_knobs(shape, target)
+    return (
+        tile_legal(tile, shape.images, shape.classes, target)
+        and unroll_legal(tile, side_by_side=False)
+        and 1 <= knobs.task_panels <= max(1, shape.classes // tile.panel)
+        and sweep.legal(knobs.rows, target)
+        and prefetch_legal(knobs.prefetch, default.prefetch, shape.images, shape.classes, tile)
+        and tasks_legal(_tasks(shape, knobs), _tasks(shape, default), target)
+    )
 
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
@@ -113,8 +155,8 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     bias = e.optional("bias", shape.bias)
     out, pooled = e.pointer("out"), e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
-    panels = shape.classes // tile.panel
-    tasks = max(1, -(-panels // knobs.task_panels))
+    panels, tasks = shape.classes // tile.panel, _tasks(shape, knobs)
+    ahead = Prefetch.over(shape.images, shape.classes, tile)
 
     with e.loop(end - begin, "task", begin) as task:
         with e.when(task == begin), e.loop(shape.images, "image") as image:
@@ -131,6 +173,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
             weight,
             bias,
             store_epilogue(out, shape.classes, "none", None),
+            prefetch=ahead if knobs.prefetch else None,
         )
     return Built(e.finish(symbol), 4 * shape.images * channels, tasks)
 
@@ -164,4 +207,6 @@ def _pool(e: Emitter, shape: Shape, knobs: sweep.Knobs, x: View, pooled: View) -
         normalise_row(e, pooled, pooled, channels, shape.eps, knobs)
 
 
-KERNEL = Kernel("pool_linear", "pool_linear", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel(
+    "pool_linear", "pool_linear", shape_of, plain, default_knobs, pack, build, choices, legal
+)

@@ -5,6 +5,7 @@ average then divides by the taps that are left, as padding is not counted.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from efcompile.kernels.emit import Emitter, Expr, View, float32, int32, select, splat
@@ -38,7 +39,8 @@ class Shape:
 
 @dataclass(frozen=True)
 class Knobs:
-    """`pixels` of an output row that are in registers together."""
+    """`pixels` of an output row that are in registers together: many share column sums, few
+    waste less at a row's end."""
 
     pixels: int
 
@@ -94,13 +96,38 @@ def plain(shape: Shape) -> Any:
 
 def default_knobs(shape: Shape, target: Target) -> Knobs:
     """The tile, a register for each input column under it, with the fewest loads for a row."""
-    axis = shape.axes[1]
+    return Knobs(min(_tiles(shape, target), key=lambda pixels: _loads(shape, pixels)))
 
-    def loads(pixels: int) -> int:
-        return sum(run.times * (run.count + shape.kernel + 3) for run in pixel_runs(axis, pixels))
 
+def _tiles(shape: Shape, target: Target) -> range:
+    """The tiles that registers can hold."""
     most = max(1, min(target.registers - shape.kernel - 5, shape.width))
-    return Knobs(min(range(1, most + 1), key=loads))
+    return range(1, most + 1)
+
+
+@lru_cache(maxsize=4096)
+def _loads(shape: Shape, pixels: int) -> int:
+    """Loads for a row of the result, and a few for each tile's beginning."""
+    runs = pixel_runs(shape.axes[1], pixels)
+    return sum(run.times * (run.count + shape.kernel + 3) for run in runs)
+
+
+def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
+    """Tiles of pixels that are not far from the fewest loads."""
+    pixels = [p for p in _tiles(shape, target) if legal(shape, target, Knobs(p))]
+    return {"pixels": tuple(pixels)}
+
+
+def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
+    """Whether the tile fits into the registers and has few loads."""
+    least = _loads(shape, default_knobs(shape, target).pixels)
+    return (
+        knobs.pixels in _tiles(shape, target) and _loads(shape, knobs.pixels) <= _MORE_LOADS * least
+    )
+
+
+_MORE_LOADS = 1.5
+"""How many times the fewest loads a tile may take that is worth trying."""
 
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
@@ -174,4 +201,6 @@ def _reciprocal(axis: Axis, count: Expr) -> Expr:
     return value
 
 
-KERNEL = Kernel("pool_mixer", "pool_mixer", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel(
+    "pool_mixer", "pool_mixer", shape_of, plain, default_knobs, pack, build, choices, legal
+)

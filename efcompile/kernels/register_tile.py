@@ -57,6 +57,9 @@ def pack_panels(weight: Array, panel: int) -> Array:
 SHORT = 24
 """Elements of k below which a tile's end weighs as much as its sums."""
 
+NEON_UNROLL = 16
+"""Steps of k in the body of NEON's loop where rows lie side by side."""
+
 MOST_VECTORS = 6
 """Vectors of the widest tile."""
 
@@ -86,7 +89,7 @@ def choose_tile(m: int, n: int, target: Target, depth: int | None = None) -> Til
         and not (short and rows * vectors > 14)
     ]
     rows, vectors = min(candidates, key=lambda c: cost(m, n, c[0], c[1], target, depth))
-    return Tile(rows, vectors, target.lanes, unroll=16 if neon else 4, lane_a=neon)
+    return Tile(rows, vectors, target.lanes, unroll=NEON_UNROLL if neon else 4, lane_a=neon)
 
 
 def in_registers(rows: int, vectors: int, target: Target) -> bool:

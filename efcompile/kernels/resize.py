@@ -33,7 +33,8 @@ class Shape:
 
 @dataclass(frozen=True)
 class Knobs:
-    """`vectors` of `lanes` at a time. A row of the result is a task."""
+    """`vectors` of `lanes` at a time: independent work, against what is left of the channels.
+    A row of the result is a task."""
 
     lanes: int
     vectors: int
@@ -76,6 +77,20 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
     """Up to four vectors, evenly shared out over the channels."""
     vectors = max(1, shape.channels // target.lanes)
     return Knobs(target.lanes, -(-vectors // -(-vectors // 4)))
+
+
+def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
+    """Vectors at a time."""
+    return {"vectors": tuple(range(1, _most_vectors(shape, target) + 1))}
+
+
+def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
+    """Whether the vectors are as many as a pixel has, or fewer."""
+    return knobs.lanes == target.lanes and 1 <= knobs.vectors <= _most_vectors(shape, target)
+
+
+def _most_vectors(shape: Shape, target: Target) -> int:
+    return max(1, min(8, shape.channels // target.lanes))
 
 
 def tables(call: OpCall) -> list[Array]:
@@ -224,4 +239,4 @@ def _blend(e: Emitter, a: Expr, b: Expr, weight: Expr, lanes: int) -> Expr:
     return e.let(a * splat(rest, lanes) + b * splat(weight, lanes))
 
 
-KERNEL = Kernel("resize", "resize", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel("resize", "resize", shape_of, plain, default_knobs, pack, build, choices, legal)

@@ -39,6 +39,16 @@ def default_knobs(shape: Shape, target: Target) -> sweep.Knobs:
     return sweep.default_knobs(target)
 
 
+def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
+    """See `sweep.choices`."""
+    return sweep.choices(shape.size, target)
+
+
+def legal(shape: Shape, target: Target, knobs: sweep.Knobs) -> bool:
+    """See `sweep.legal`."""
+    return sweep.legal(knobs, target, shape.size)
+
+
 def pack(call: OpCall, shape: Shape, knobs: sweep.Knobs) -> list[str | Array]:
     """x."""
     return [call.argument("x")]
@@ -53,4 +63,4 @@ def build(symbol: str, shape: Shape, target: Target, knobs: sweep.Knobs) -> Buil
     return sweep.map_kernel(symbol, shape.size, knobs, change)
 
 
-KERNEL = Kernel("scalar_map", "scalar", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel("scalar_map", "scalar", shape_of, plain, default_knobs, pack, build, choices, legal)

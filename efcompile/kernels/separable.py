@@ -17,12 +17,15 @@ from efcompile.kernels.rows import smaller
 from efcompile.kernels.spaces import (
     pixel_choices,
     pixels_legal,
+    prefetch_choices,
     prefetch_legal,
     scratch_legal,
     sizes,
     tasks_legal,
     tile_choices,
     tile_legal,
+    unroll_choices,
+    unroll_legal,
 )
 from efcompile.kernels.stencil import Axis, choose_pixels, pack_taps, stencil_row
 from efcompile.kernels.step import Steps, project, step_rows
@@ -160,9 +163,10 @@ def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
     width = Steps(shape.down, shape.across, default.rows).product_width
     return {
         **tile_choices("tile", width, shape.n, target),
+        **unroll_choices("tile", target),
         "pixels": pixel_choices(shape.across, target.registers),
         "rows": sizes(shape.down.out, default.rows),
-        "prefetch": (0, 1),
+        **prefetch_choices(target),
     }
 
 
@@ -176,6 +180,7 @@ def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
     ahead, rows = (knobs.prefetch, default.prefetch), steps.product_rows * pixels
     return (
         tile_legal(knobs.tile, pixels, shape.n, target, shape.c)
+        and unroll_legal(knobs.tile, side_by_side=False)
         and pixels_legal(knobs.pixels, shape.across, target.registers)
         and prefetch_legal(*ahead, rows, shape.n, knobs.tile)
         and scratch_legal(used, before, target)

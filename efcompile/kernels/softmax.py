@@ -39,6 +39,16 @@ def default_knobs(shape: Shape, target: Target) -> sweep.Knobs:
     return sweep.default_knobs(target)
 
 
+def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
+    """Vectors an iteration; a task is a row whatever they are."""
+    return {"vectors": sweep.VECTORS}
+
+
+def legal(shape: Shape, target: Target, knobs: sweep.Knobs) -> bool:
+    """See `sweep.legal`."""
+    return sweep.legal(knobs, target)
+
+
 def pack(call: OpCall, shape: Shape, knobs: sweep.Knobs) -> list[str | Array]:
     """x."""
     return [call.argument("x")]
@@ -82,4 +92,4 @@ def build(symbol: str, shape: Shape, target: Target, knobs: sweep.Knobs) -> Buil
     return Built(e.finish(symbol), 0, shape.rows)
 
 
-KERNEL = Kernel("softmax", "softmax", shape_of, plain, default_knobs, pack, build)
+KERNEL = Kernel("softmax", "softmax", shape_of, plain, default_knobs, pack, build, choices, legal)

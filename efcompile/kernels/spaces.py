@@ -6,27 +6,50 @@ fewer tasks than the cores want, and knobs that change nothing where they are (e
 would be measured twice).
 """
 
-from efcompile.kernels.register_tile import MOST_VECTORS, Tile, choose_tile, cost, in_registers
+from efcompile.kernels.register_tile import (
+    MOST_VECTORS,
+    NEON_UNROLL,
+    Tile,
+    choose_tile,
+    cost,
+    in_registers,
+)
 from efcompile.kernels.side_by_side import LANES, fits
 from efcompile.kernels.stencil import Axis, choose_pixels, pixels_in_registers, row_cost
 from efcompile.kernels.tile import Prefetch
 from efcompile.targets.target import Target
 
-_WORSE = 1.12
-"""How much slower than the default's a tile may look: the estimate is that far off at most
-(it knows neither the epilogue nor what LLVM makes of a tile)."""
+ONE_PRODUCT, TWO_PRODUCTS = 1.25, 1.12
+"""How much slower than the default's a tile may look: the estimate is about that far off (it
+knows neither the epilogue nor what LLVM makes of a tile).  Where two tiles are chosen together,
+the second keeps their pairs few."""
 
-_WORSE_STENCIL = 1.3
-"""The same for a stencil's tile, whose loads the estimate knows less well."""
+_STENCIL = 1.3
+"""The same for a stencil's tile."""
 
-_UNROLLS = {"x86_64": (2, 4, 8), "aarch64": (8, 16, 32)}
+_UNROLLS = {"x86_64": (4, 8), "aarch64": (8, 16, 32)}
 
 
-def tile_choices(name: str, m: int, n: int, target: Target) -> dict[str, tuple[int, ...]]:
-    """Values for the `Tile` at `name` of a product of m rows and n columns.
+def unroll_choices(name: str, target: Target, copies: bool = False) -> dict[str, tuple[int, ...]]:
+    """Values for the unrolling of k of the `Tile` at `name`: fewer branches for more code.
 
-    `rows` and `vectors`: a tall tile reads weights seldom, a wide one A; together they need
-    enough sums to keep the multiply-add pipes busy.  `unroll`: fewer branches for more code.
+    On NEON it is a choice with `copies` only (rows may lie side by side): else it is capped.
+    """
+    return {f"{name}.unroll": _UNROLLS[target.arch]} if copies or target.arch == "x86_64" else {}
+
+
+def prefetch_choices(target: Target, copies: bool = False) -> dict[str, tuple[int, ...]]:
+    """Values of `prefetch`, as far as it is a choice: on NEON it goes with rows side by side."""
+    return {"prefetch": (0, 1)} if copies or target.arch == "x86_64" else {}
+
+
+def tile_choices(
+    name: str, m: int, n: int, target: Target, slack: float = ONE_PRODUCT
+) -> dict[str, tuple[int, ...]]:
+    """Values for rows and vectors of the `Tile` at `name` of a product of m rows and n columns.
+
+    A tall tile reads weights seldom, a wide one A; together they need enough sums to keep the
+    multiply-add pipes busy.
     """
     rows = range(1, min(m, target.registers) + 1)
     vectors = range(1, min(MOST_VECTORS, -(-n // target.lanes)) + 1)
@@ -35,18 +58,25 @@ def tile_choices(name: str, m: int, n: int, target: Target) -> dict[str, tuple[i
         (r, v)
         for v in vectors
         for r in rows
-        if in_registers(r, v, target) and _close(m, n, r, v, best, target, None)
+        if in_registers(r, v, target) and _close(m, n, r, v, best, target, None, slack)
     ]
     return {
         f"{name}.rows": tuple(sorted({r for r, _ in close})),
         f"{name}.vectors": tuple(sorted({v for _, v in close})),
-        f"{name}.unroll": _UNROLLS[target.arch],
     }
 
 
-def tile_legal(tile: Tile, m: int, n: int, target: Target, depth: int | None) -> bool:
+def tile_legal(
+    tile: Tile,
+    m: int,
+    n: int,
+    target: Target,
+    depth: int | None = None,
+    slack: float = ONE_PRODUCT,
+) -> bool:
     """Whether a product of m rows, n columns and `depth` elements of k (None: many) can be made
-    of tiles like this one, and nearly as fast as of `choose_tile`'s."""
+    of tiles like this one, and is nearly as fast as of `choose_tile`'s: within `slack` times."""
+    usual = choose_tile(m, n, target, depth) if m >= 1 else tile
     return (
         tile.lanes == target.lanes
         and tile.lane_a == (target.arch == "aarch64")
@@ -54,15 +84,22 @@ def tile_legal(tile: Tile, m: int, n: int, target: Target, depth: int | None) ->
         and 1 <= tile.vectors <= -(-n // target.lanes)
         and tile.unroll >= 1
         and in_registers(tile.rows, tile.vectors, target)
-        and _close(m, n, tile.rows, tile.vectors, choose_tile(m, n, target, depth), target, depth)
+        and _close(m, n, tile.rows, tile.vectors, usual, target, depth, slack)
     )
 
 
 def _close(
-    m: int, n: int, rows: int, vectors: int, best: Tile, target: Target, depth: int | None
+    m: int,
+    n: int,
+    rows: int,
+    vectors: int,
+    best: Tile,
+    target: Target,
+    depth: int | None,
+    slack: float,
 ) -> bool:
     least = cost(m, n, best.rows, best.vectors, target, depth)
-    return cost(m, n, rows, vectors, target, depth) <= _WORSE * least
+    return cost(m, n, rows, vectors, target, depth) <= slack * least
 
 
 def aside_legal(tile: Tile, *depths: int) -> bool:
@@ -83,12 +120,20 @@ def pixels_legal(pixels: int, axis: Axis, registers: int) -> bool:
     `choose_pixels`'."""
     least = row_cost(axis, choose_pixels(axis, registers))
     fast = pixels_in_registers(axis, registers)
-    return pixels in fast and row_cost(axis, pixels) <= _WORSE_STENCIL * least
+    return pixels in fast and row_cost(axis, pixels) <= _STENCIL * least
 
 
-def prefetch_legal(wanted: bool, default: bool, rows: int, columns: int, tile: Tile) -> bool:
+def unroll_legal(tile: Tile, side_by_side: bool) -> bool:
+    """Whether `tile.unroll` is not turned where it is capped to the same."""
+    return tile.unroll == NEON_UNROLL or side_by_side or not tile.lane_a
+
+
+def prefetch_legal(
+    wanted: bool, default: bool, rows: int, columns: int, tile: Tile, side_by_side: bool = False
+) -> bool:
     """Whether asking for weights ahead is chosen where it can be done, and else left as it is."""
-    return wanted == default or Prefetch.over(rows, columns, tile) is not None
+    done = side_by_side or not tile.lane_a
+    return wanted == default or (done and Prefetch.over(rows, columns, tile) is not None)
 
 
 def sizes(total: int, default: int) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reference import te_function
 from efcompile.kernels.runs import GROUP, STORAGE, copy_span, fill_span, over_span
 from efcompile.kernels.shuffles import interleave, transpose
+from efcompile.kernels.spaces import tasks_legal
 from efcompile.kernels.span import Span, share
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te
@@ -36,7 +37,8 @@ class Shape:
 @dataclass(frozen=True)
 class Knobs:
     """How the copy is cut.  `lanes` per vector; `tile` is the side of the square that is
-    transposed in registers (0: rows are copied as they are); the leading `task_dims`
+    transposed in registers (0: rows are copied as they are): large ones read and write longer
+    runs, for more shuffles and more that is done twice at the edges; the leading `task_dims`
     dimensions, times `parts` pieces of the split one, make the tasks."""
 
     lanes: int
@@ -103,17 +105,27 @@ def plain(shape: Shape) -> Any:
     return te_function([x, te.compute(shape.dims, element, name="out")])
 
 
+def _sides(shape: Shape, target: Target) -> tuple[int, ...]:
+    """Sides of the squares that can be transposed, if that is of use: where x is contiguous along
+    another dimension than the last, and wide enough both ways."""
+    unit, last = shape.unit_dim, len(shape.dims) - 1
+    if unit is None or shape.strides[last] in (0, 1):
+        return ()
+    most = min(target.lanes, shape.dims[unit], shape.dims[last])
+    return tuple(n for n in (2, 4, 8, 16) if n <= most)
+
+
 def default_knobs(shape: Shape, target: Target) -> Knobs:
     """The cheapest tile; a few tasks per core."""
     lanes, unit = target.lanes, shape.unit_dim
     last = len(shape.dims) - 1
     tile = 0
     split = last
-    if unit is not None and shape.strides[last] not in (0, 1):
+    sides = _sides(shape, target)
+    if unit is not None and sides:
         split = unit
-        # The matrix must be wide enough both ways; each tile costs n loads, n stores and
-        # n * log2(n) shuffles, and what hangs over the edges is done twice.
-        sides = [n for n in (2, 4, 8, 16) if n <= min(lanes, shape.dims[unit], shape.dims[last])]
+        # Each tile costs n loads, n stores and n * log2(n) shuffles, and what hangs over the edges
+        # is done twice.
         tile = min(
             sides,
             key=lambda n: (
@@ -130,6 +142,58 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
     return Knobs(lanes, tile, task_dims, parts)
 
 
+def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
+    """Squares, and how the split dimension is cut."""
+    parts = default_knobs(shape, target).parts
+    cuts = {1, *(-(-parts * 2**power // 8) for power in range(6))}
+    sides = _sides(shape, target)
+    return {**({"tile": sides} if sides else {}), "parts": tuple(sorted(cuts))}
+
+
+def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
+    """Whether the square is one that fits, and no other where rows are woven and none is made;
+    whether the parts are enough, and as many as they say."""
+    default = default_knobs(shape, target)
+    sides = (default.tile,) if _interleaves(shape, default) else _sides(shape, target)
+    if not (
+        (knobs.lanes, knobs.task_dims) == (default.lanes, default.task_dims)
+        and knobs.tile in (sides or (0,))
+        and knobs.parts >= 1
+    ):
+        return False
+    parts, usual = _parts(shape, knobs), _parts(shape, default)
+    outer = _tasks(shape, default) // usual
+    even = parts == knobs.parts or knobs == default
+    return even and tasks_legal(outer * parts, outer * usual, target)
+
+
+def _split(shape: Shape, knobs: Knobs) -> int:
+    """The dimension that is cut into parts."""
+    return len(shape.dims) - 1 if knobs.tile == 0 else shape.strides.index(1)
+
+
+def _parts(shape: Shape, knobs: Knobs) -> int:
+    pieces = shape.dims[_split(shape, knobs)] // _step(shape, knobs)
+    return max(1, -(-pieces // _each(shape, knobs)))
+
+
+def _each(shape: Shape, knobs: Knobs) -> int:
+    """Steps of a part."""
+    pieces = shape.dims[_split(shape, knobs)] // _step(shape, knobs)
+    return -(-max(1, pieces) // knobs.parts)
+
+
+def _outer(shape: Shape, knobs: Knobs) -> list[int]:
+    """The dimensions around what is handled at once."""
+    split, last = _split(shape, knobs), len(shape.dims) - 1
+    return [d for d in range(last) if d != split]
+
+
+def _tasks(shape: Shape, knobs: Knobs) -> int:
+    leading = _outer(shape, knobs)[: knobs.task_dims]
+    return _parts(shape, knobs) * prod(shape.dims[d] for d in leading)
+
+
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
     """x alone."""
     return ["x"]
@@ -142,13 +206,10 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
 
-    last = len(shape.dims) - 1
-    split = last if knobs.tile == 0 else shape.strides.index(1)
-    outer = [d for d in range(last) if d != split]
+    split, outer = _split(shape, knobs), _outer(shape, knobs)
     leading, inner = outer[: knobs.task_dims], outer[knobs.task_dims :]
     pieces = shape.dims[split] // _step(shape, knobs)
-    each = -(-max(1, pieces) // knobs.parts)
-    parts = max(1, -(-pieces // each))
+    each, parts = _each(shape, knobs), _parts(shape, knobs)
     out_strides = contiguous_strides(shape.dims)
 
     def body(source: View, result: View, span: Span) -> None:
@@ -183,7 +244,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
             source = source.at(index * shape.strides[d])
             result = result.at(index * out_strides[d])
         nest(inner, source, result, share(e, part, parts, each, pieces))
-    return Built(e.finish(symbol), 0, parts * prod(shape.dims[d] for d in leading))
+    return Built(e.finish(symbol), 0, _tasks(shape, knobs))
 
 
 def _interleaves(shape: Shape, knobs: Knobs) -> bool:
@@ -257,7 +318,7 @@ def _interleaved(
 
 
 PERMUTE, SLICE, EXPAND = (
-    Kernel("strided_copy", op, shape_of, plain, default_knobs, pack, build)
+    Kernel("strided_copy", op, shape_of, plain, default_knobs, pack, build, choices, legal)
     for op, shape_of in (
         ("permute", permute_shape),
         ("slice", slice_shape),
