@@ -11,6 +11,7 @@ import efcompile
 from benchmarks.peers.peer import Peer, version
 from efcompile.targets.host import cpu_name
 from efcompile.targets.resolve import resolve
+from efcompile.targets.target import Target
 
 
 class Provenance(TypedDict):
@@ -25,14 +26,15 @@ class Provenance(TypedDict):
     versions: dict[str, str]
 
 
-def provenance(contestants: Iterable[Peer]) -> Provenance:
-    """This machine, now, and the versions of what the contestants need."""
+def provenance(contestants: Iterable[Peer], target: Target | None = None) -> Provenance:
+    """This machine, now, and the versions of what the contestants need; `target` is our code's, if
+    not simply this machine."""
     packages = ["torch", "numpy"]
     packages += [package for peer in contestants for package in peer.packages]
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "cpu": cpu_name(Path("/proc/cpuinfo").read_text()),
-        "isa": resolve("host").cpu,
+        "isa": (target or resolve("host")).cpu,
         "cores": len(os.sched_getaffinity(0)),
         "system": platform.platform(),
         "versions": {
