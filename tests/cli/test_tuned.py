@@ -66,3 +66,12 @@ def test_what_is_refused(tmp_path: Path, folder: Path) -> None:
     assert "give one of the two" in said
     said = refused("diff", MODEL, "--emulated-records")
     assert "emulated records are of a folder" in said
+
+
+def test_a_bundle_has_its_knobs(tmp_path: Path, folder: Path) -> None:
+    bundle = package.optimize(tokens(), rows(1), tuning_records=folder).save(tmp_path)
+    said = efcompile("profile", bundle, "--no-tuned")
+    told = " ".join(said.err.replace("│", " ").split())  # of a box
+    assert said.code == 2 and "a bundle has its knobs: give these where it is compiled" in told
+    said = efcompile("profile", bundle, "--rounds", 4)
+    assert said.code == 0, said.err
