@@ -45,6 +45,11 @@ class Board:
         return self._done
 
     @property
+    def devices(self) -> int:
+        """How many measure at the same time."""
+        return max(1, len(self._devices()))
+
+    @property
     def seconds(self) -> float:
         """How long the run has taken."""
         return time.monotonic() - self._began

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from efcompile.kernels.kernel import Kernel, OpCall
+from efcompile.kernels.kernel import Kernel, OpCall, Operand
 from efcompile.targets.target import Target
 
 
@@ -21,8 +21,14 @@ class Task:
 
     @property
     def name(self) -> str:
-        """A short text for people: kernel and shape of the result."""
-        return f"{self.kernel.name} {'x'.join(str(n) for n in self.call.out.shape)}"
+        """A short text for people: the kernel, the result's shape, and from how many channels (of
+        a fused pair of products: through how many) it is made."""
+        made = f"{self.kernel.name} {'x'.join(str(n) for n in self.call.out.shape)}"
+        for weight, axis in (("weight1", 0), ("weight", -1)):
+            operand = self.call.args.get(weight)
+            if isinstance(operand, Operand):
+                return f"{made} of {operand.shape[axis]}"
+        return made
 
     @property
     def key(self) -> tuple[str, str]:

@@ -13,8 +13,9 @@ from efcompile.devices.device import TrialDevice
 from efcompile.errors import DeviceError, TuningError
 from efcompile.kernels.knob_source import SHIPPED, KnobSource
 from efcompile.kernels.knobs import flatten, with_values
-from efcompile.kernels.tuned import TargetClass, Winner, Winners
+from efcompile.kernels.tuned import Split, TargetClass, Winner, Winners
 from efcompile.kernels.tuning_records import related_winners, winners_file
+from efcompile.lowering.parts import signature
 from efcompile.targets.target import Target
 from efcompile.tuning.acceptance import decide
 from efcompile.tuning.bench import Bench, Candidate, seconds
@@ -146,9 +147,11 @@ class _Run:
         splits = judge_fusion(
             [one.task for one in chosen], self._bench, self._with(base), self._stop
         )
+        used = {one.task.key for one in chosen} | _parts_used(chosen, splits)
+        winners = [winner for winner in winners if (winner.kernel, winner.shape) in used]
         self._board.begin("done")
         return Tuning(
-            base.model_copy(update={"splits": splits}),
+            base.model_copy(update={"splits": splits, "winners": tuple(winners)}),
             self._board.states,
             self._board.trials,
             self._stop.is_set(),
@@ -249,7 +252,7 @@ class _Run:
             [float(one.task.times) for one in chosen],
             trials=left,
             per_task=MOST * -(-trials // len(chosen)),
-            batch=BATCH,
+            batch=BATCH * self._board.devices,
             starts={one.task.key: _starts(one, related) for one in chosen},
             builder=Builder(trying, identify),
             runner=Runner(trying),
@@ -304,6 +307,17 @@ def _finalists(journal: Journal, one: _Contender) -> list[Mapping[str, int]]:
     found.sort(key=lambda pair: pair[0])
     limit = one.cost * 1e-9 * 1.02  # measured once each: a little slower may be a little faster
     return [entry.knobs for cost, entry in found[:FINALISTS] if cost < limit]
+
+
+def _parts_used(chosen: Sequence[_Contender], splits: Sequence[Split]) -> set[Key]:
+    """The kernels of fused ops that are better apart."""
+    paying = {split.signature for split in splits if split.pays}
+    return {
+        link.task.key
+        for one in chosen
+        if signature(one.task.call) in paying
+        for link in chain_of(one.task)
+    }
 
 
 def _starts(one: _Contender, related: Sequence[Winners]) -> list[Mapping[str, int]]:
