@@ -64,5 +64,22 @@ def chosen(
     )
 
 
+def together(
+    name: str,
+    *,
+    tracker: str | None = None,
+    server: str | None = None,
+    key: str | None = None,
+    serial: str | None = None,
+) -> "AnyDevice":
+    """As `chosen`, for measuring trials: of a tracker's servers, all that have the key."""
+    one = chosen(name, tracker=tracker, server=server, key=key, serial=serial)
+    if name != "rpc" or server is not None:
+        return one
+    from efcompile.devices.fleet import Fleet
+
+    return Fleet.behind(tracker, key)
+
+
 def _from_environment(key: str | None) -> bool:
     return key is not None and key == os.environ.get(KEY_VARIABLE)

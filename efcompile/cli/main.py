@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from efcompile.cli import bench, check, devices, diff, optimize, passes, profile, report
+from efcompile.cli import bench, check, devices, diff, optimize, passes, profile, report, tune
 from efcompile.cli.console import err, say
 from efcompile.errors import EfcompileError
 
@@ -21,6 +21,7 @@ app.command("optimize")(optimize.optimize)
 app.command("bench")(bench.bench)
 app.command("profile")(profile.profile)
 app.command("report")(report.report)
+app.command("tune")(tune.tune)
 app.command("check")(check.check)
 app.command("diff")(diff.diff)
 app.command("passes")(passes.passes)

@@ -56,7 +56,7 @@ class _Tables:
             shown = replace(shown, seconds_left=max(0.0, shown.seconds_left - passed))
         tables = progress_tables(shown)
         if self._stopping():
-            return Group(tables, Text("stopping after the trial in flight; Ctrl-C ends at once"))
+            return Group(tables, Text("stopping after the trials in flight; Ctrl-C ends at once"))
         return tables
 
 
