@@ -1,121 +1,60 @@
-"""Code of MetaSchedule's own schedules: raw kernels that run where ours do.
+"""Code of MetaSchedule's own schedules, exactly as TVM compiles it, where our kernels run."""
 
-A scheduled module goes through TVM's default passes up to where they would wrap it for TVM's
-runtime.  Instead its operands become plain pointers, its parallel loops run one after the other,
-and what it would ask the runtime's workspace for lies in scratch.
-"""
-
+import subprocess
+import tempfile
 from collections.abc import Sequence
-from math import prod
+from pathlib import Path
 from typing import Any
 
 from efcompile import tvm_api
+from efcompile.bundle.render import NATIVE
 from efcompile.kernels.kernel import Built
 from efcompile.targets.target import Target
-from efcompile.tvm_api import ForKind, PointerType, PrimType, s_tir, stmt, structural, tirx, tvm
+from efcompile.tvm_api import s_tir, tvm
 
-_ALIGNMENT = 64
-_STACK_BYTES = 1024
-"""Buffers up to here stay on the stack, as in TVM."""
+_ENTRY = Path(__file__).with_name("stock_entry.c")
 
 
-def expand(symbol: str, module: Any) -> Built:
-    """The kernel of a scheduled module's ``main``, for one thread: a single task.
+def expand(module: Any) -> Built:
+    """A scheduled module's ``main``, for `assemble`: a single task, as its parallel loops run one
+    after the other.
 
-    Pointers are the function's own parameters, constants in the layout that the schedule wants
-    (`stock_layout.rewritten`), as from a compiler that packs them ahead of time.
+    It takes constants in the layout that the schedule wants (`stock_layout.rewritten`), as from a
+    compiler that packs them ahead of time.
     """
     rewrite = s_tir.transform.RemoveWeightLayoutRewriteBlock(skip_tensor_rewrite=True)
-    lowered = _lower(symbol, _raw(rewrite(module)["main"]))
-    return _in_scratch(lowered.with_attr("global_symbol", symbol))
+    return Built(rewrite(module)["main"], 0, tasks=1)
 
 
 def assemble(functions: Sequence[Any], target: Target) -> bytes:
-    """The object of functions that `expand` made.
+    """The object of one function of `expand`: our signature around what TVM makes of it.
 
-    `tvm_api.build_object` is for functions fresh from a kernel: its passes over these would turn
-    vectors at constant places into single elements.
+    Raises `subprocess.CalledProcessError` if ``cc``, ``ld`` or ``objcopy`` fails.
     """
+    (function,) = functions
+    symbol = str(function.attrs["global_symbol"])
+    shapes = [[int(extent) for extent in param.shape] for param in function.params]
+    names = [f"p{i}" for i in range(len(shapes))]
+    macros = {
+        "ENTRY": symbol,
+        "STOCK": f"__tvm_ffi_{symbol}",
+        "PARAMS": ", ".join(f"void *{name}" for name in names),
+        "POINTERS": ", ".join(names),
+        "RANKS": ", ".join(str(len(shape)) for shape in shapes),
+        "SHAPES": ", ".join("{" + ", ".join(map(str, shape)) + "}" for shape in shapes),
+    }
     llvm = tvm.target.Target(tvm_api.tvm_target(target))
-    lowering = tirx.transform
-    passes = [
-        lowering.BindTarget(llvm.with_host(llvm)),
-        lowering.LowerTVMBuiltin(),
-        lowering.LowerIntrin(),
-    ]
-    module = tvm.IRModule({str(f.attrs["global_symbol"]): f for f in functions})
-    with tvm.transform.PassContext(opt_level=3):
-        return tvm_api.assemble(tvm.transform.Sequential(passes)(module), target)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        stock, entry, both = folder / "stock.o", folder / "entry.o", folder / "both.o"
+        tvm.compile(function, target=llvm).mod.write_to_file(str(stock), "o")
+        defined = [f"-D{macro}={value}" for macro, value in macros.items()]
+        _run("cc", "-O2", "-fPIC", f"-I{NATIVE}", *defined, "-c", _ENTRY, "-o", entry)
+        _run("ld", "-r", "--force-group-allocation", entry, stock, "-o", both)
+        # Other candidates in the same program have the same names.
+        _run("objcopy", f"--keep-global-symbol={symbol}", both)
+        return both.read_bytes()
 
 
-def _raw(function: Any) -> Any:
-    """`function` with our signature: a pointer per buffer, scratch, begin and end."""
-    pointers = [
-        tirx.Var(f"p{i}", PointerType(PrimType(str(buffer.dtype))))
-        for i, buffer in enumerate(function.params)
-    ]
-    scratch = tirx.Var("scratch", PointerType(PrimType("float32")))
-    begin, end = tirx.Var("begin", "int32"), tirx.Var("end", "int32")
-    declared = [stmt.DeclBuffer(b, data=p) for b, p in zip(function.params, pointers, strict=True)]
-    body = structural.structural_map(function.body, [(stmt.For, _serial)])
-    raw = tirx.PrimFunc(
-        [*pointers, scratch, begin, end], stmt.SeqStmt([*declared, body]), ret_type=None
-    )
-    return raw.with_attr({"tirx.noalias": True, "s_tir": True})
-
-
-def _serial(loop: Any) -> Any:
-    if loop.kind != ForKind.PARALLEL:
-        return loop
-    return stmt.For(
-        loop.loop_var, loop.min, loop.extent, ForKind.SERIAL, loop.body, None, loop.annotations
-    )
-
-
-def _lower(symbol: str, function: Any) -> Any:
-    """The passes of TVM's default pipeline that mean something on a CPU, in its order."""
-    blocks, plain = s_tir.transform, tirx.transform
-    passes = [
-        blocks.CanonicalizeLoop(),
-        blocks.LowerInitBlock(),
-        blocks.PlanAndUpdateBufferAllocationLocation(),
-        blocks.ConvertBlocksToOpaque(),
-        blocks.CompactBufferAllocation(),
-        blocks.LowerMatchBuffer(),
-        blocks.StmtSimplify(),
-        blocks.AnnotateIrregularLoop(),
-        blocks.LowerOpaqueBlock(),
-        plain.FlattenBuffer(),
-        plain.NarrowDataType(32),
-        blocks.LoopPartition(),
-        plain.VectorizeLoop(True),
-        plain.StorageRewrite(),
-        blocks.HoistIfThenElse(),
-        plain.UnrollLoop(),
-        blocks.RenormalizeSplitPattern(),
-        plain.StmtSimplify(),
-        plain.RemoveNoOp(),
-        blocks.RewriteUnsafeSelect(),
-        plain.CommonSubexprElim(),
-    ]
-    return tvm.transform.Sequential(passes)(tvm.IRModule({symbol: function}))[symbol]
-
-
-def _in_scratch(function: Any) -> Built:
-    """`function` with its larger buffers at offsets of its scratch pointer."""
-    scratch = function.params[-3]
-    used = 0
-
-    def place(allocation: Any) -> Any:
-        nonlocal used
-        buffer = allocation.buffer
-        lanes = buffer.dtype.bits * buffer.dtype.lanes
-        size = prod(int(extent) for extent in buffer.shape) * lanes // 8
-        if size <= _STACK_BYTES:
-            return allocation
-        pointer = tirx.handle_add_byte_offset(scratch, used)
-        used += -(-size // _ALIGNMENT) * _ALIGNMENT
-        return stmt.DeclBuffer(buffer, data=pointer)
-
-    body = structural.structural_map(function.body, [(stmt.AllocBuffer, place)])
-    return Built(function.with_body(body), used, tasks=1)
+def _run(*command: str | Path) -> None:
+    subprocess.run(command, check=True, capture_output=True)

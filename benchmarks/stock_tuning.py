@@ -9,8 +9,8 @@ lowered code) and the task scheduler.  In its favour:
   has 64 and the model guesses at random until it has seen 100, so that it would not be used at
   all in a search this short.
 
-Ours are the builder (a forked child per candidate: the stock one starts workers that import for
-half a minute), the lowering (`stock_code.py`), the timing and the data.
+Code is what TVM compiles (`stock_code.py`).  Ours are the builder (a forked child per candidate:
+the stock one starts workers that import for half a minute), the timing and the data.
 """
 
 import logging
@@ -102,7 +102,7 @@ def stock_kernel(kernel: Kernel) -> Kernel:
     operands, constants in the layout that a module wants."""
 
     def build(symbol: str, shape: Any, target: Any, knobs: Any) -> Built:
-        return expand(symbol, knobs)
+        return expand(knobs)
 
     def pack(call: OpCall, shape: Any, knobs: Any) -> list[str | Array]:
         return [

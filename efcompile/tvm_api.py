@@ -131,15 +131,9 @@ def build_object(functions: Sequence[Any], target: "Target") -> bytes:
         lowering.LowerTVMBuiltin(),
         lowering.LowerIntrin(),
     ]
-    with tvm.transform.PassContext(opt_level=3):
-        return assemble(tvm.transform.Sequential(passes)(module), target)
-
-
-def assemble(module: Any, target: "Target") -> bytes:
-    """LLVM's relocatable object of a module that every pass has gone over."""
-    llvm = _tvm().target.Target(tvm_target(target))
-    built = _tvm().get_global_func("target.build.llvm")(module, llvm)
-    with tempfile.TemporaryDirectory() as folder:
+    with tvm.transform.PassContext(opt_level=3), tempfile.TemporaryDirectory() as folder:
+        lowered = tvm.transform.Sequential(passes)(module)
+        built = tvm.get_global_func("target.build.llvm")(lowered, llvm)
         path = Path(folder) / "kernels.o"
         built.write_to_file(str(path), "o")
         return path.read_bytes()
