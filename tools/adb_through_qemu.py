@@ -8,10 +8,10 @@ Needs `qemu-aarch64` (apt-get install qemu-user) and nothing but Python.  Put it
     mkdir -p ~/.local/rehearsal && ln -s "$PWD/tools/adb_through_qemu.py" ~/.local/rehearsal/adb
     PATH=~/.local/rehearsal:$PATH efcompile devices
 
-It knows `version`, `devices`, `get-state`, `wait-for-device`, `push`, `pull`, `shell` and `-s SERIAL`.  The
-phone's storage is a folder.  Commands of its shell run in this machine's `sh`, as you: it shuts
-nothing in.  A pushed arm64 program becomes a script that starts it under the emulator; one for
-another processor is refused when run, as a phone would.
+It knows `version`, `devices`, `get-state`, `wait-for-device`, `push`, `pull`, `shell` and
+`-s SERIAL`.  The phone's storage is a folder.  Commands of its shell run in this machine's `sh`,
+as you: it shuts nothing in.  A pushed arm64 program becomes a script that starts it under the
+emulator; one for another processor is refused when run, as a phone would.
 
 Variables (each begins with ADB_THROUGH_QEMU_):
     ROOT           the folder (default: ~/.cache/adb_through_qemu); a plain path, without spaces
@@ -27,6 +27,8 @@ Variables (each begins with ADB_THROUGH_QEMU_):
     SPACE          bytes that the phone's storage holds
     TRUNCATE       `pull` brings so many bytes at most
     SLOW           seconds that each command takes longer
+What was counted for OFFLINE_AFTER and CUT_AFTER stays in ROOT, in `commands` and `cut`: remove
+these for another go.
 """
 
 import os

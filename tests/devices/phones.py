@@ -1,15 +1,10 @@
 """Phones for tests: the stand-in for adb, each with storage and faults of its own."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 PROGRAM = Path(__file__).parents[2] / "tools" / "adb_through_qemu.py"
-
-needs_qemu = pytest.mark.skipif(
-    shutil.which("qemu-aarch64") is None, reason="apt-get install qemu-user"
-)
 
 
 class StandIn:

@@ -101,6 +101,7 @@ def test_a_phone_that_comes_back_is_asked_again(phone: StandIn, bundle: Bundle, 
     assert int((phone.root / "commands").read_text()) > after
 
 
+@needs_arm64
 def test_a_phone_that_stays_away_is_given_up(phone: StandIn, bundle: Bundle) -> None:
     phone.set(OFFLINE_AFTER="3")
     start = time.monotonic()

@@ -1,6 +1,7 @@
 """Talking to a phone: which one, what it says, and how the connection breaks."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,7 @@ def test_files_go_there_and_back(connection: Connection, phone: StandIn, tmp_pat
 
 def test_a_command_cut_off_is_given_once_more(connection: Connection, phone: StandIn) -> None:
     phone.set(CUT_AFTER="1")
-    assert connection.shell("echo one; echo two").text == "one\ntwo"
+    assert replace(connection, patience=30).shell("echo one; echo two").text == "one\ntwo"
 
 
 def test_a_phone_that_stays_away_is_given_up(connection: Connection, phone: StandIn) -> None:

@@ -52,13 +52,15 @@ def test_arguments_reach_the_program_as_they_are(connection: Connection) -> None
 
 def test_what_it_runs_can_be_ended(connection: Connection) -> None:
     with private_folder(connection, "/data/local/tmp") as folder:
-        spoken = connection.lines(folder.line("sleep", "30"), timeout=0.5)
-        with pytest.raises(TimeoutError):
-            next(spoken)
+        line = folder.line("sh", "-c", "echo started; exec sleep 60")
+        spoken = connection.lines(line, timeout=40)
+        assert next(spoken) == "started"
         number = connection.shell(f"cat {folder.file('pid')}").text
         assert connection.shell(f"kill -0 {number}").status == 0
         folder.kill()
-        time.sleep(0.2)
+        with pytest.raises(StopIteration) as end:
+            next(spoken)
+        assert end.value.value == 128 + 9
         assert connection.shell(f"kill -0 {number} 2>/dev/null").status != 0
 
 
