@@ -6,8 +6,6 @@ from efcompile.bundle.trial import Outcome, Trial, TrialSettings
 from efcompile.devices.device import TrialDevice, Watch, ignore
 from efcompile.devices.device_state import DeviceState
 from efcompile.devices.farm_run import Member, Rules, Run
-from efcompile.devices.rpc import Rpc
-from efcompile.devices.tracker import Address
 from efcompile.errors import DeviceError
 from efcompile.targets.target import Target
 
@@ -86,14 +84,6 @@ class Farm:
         finally:
             run.end()
         return [run.outcomes[i] for i in range(len(trials))]
-
-
-def behind_tracker(tracker: str | Address, key: str | None = None) -> Farm:
-    """A farm of all servers that the tracker has under `key` (default: ``TVM_TRACKER_KEY``).
-
-    Raises `DeviceError` when it has none, or does not answer.
-    """
-    return Farm({f"rpc {one.where}": one for one in Rpc.fleet(tracker, key)}, name="rpc")
 
 
 def _numbered(devices: Sequence[TrialDevice]) -> Iterable[tuple[str, TrialDevice]]:

@@ -32,7 +32,7 @@ class Service:
         command: Sequence[str | Path],
         variables: Mapping[str, str] | None = None,
         *,
-        timeout: float = 60,
+        timeout: float = 120,
     ) -> None:
         self.name = name
         self._folder = Path(tempfile.mkdtemp(prefix="efcompile-"))

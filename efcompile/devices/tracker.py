@@ -203,7 +203,11 @@ def serve_tracker(host: str = "127.0.0.1", port: int = DEFAULT_PORT) -> Service:
     script = Path(__file__).with_name("rpc_tracker.py")
     options = ["--host", host, "--port", str(port), "--port-end", str(min(port + 100, 65536))]
     root = Path(__file__).parents[2]
-    return Service("the RPC tracker", [sys.executable, script, *options], {"PYTHONPATH": str(root)})
+    return Service(
+        "the RPC tracker",
+        [sys.executable, script, *options],
+        {"PYTHONPATH": str(root), "TVM_USE_RUNTIME_LIB": "1"},
+    )
 
 
 def connect(address: Address, timeout: float, what: str) -> socket.socket:
