@@ -7,7 +7,7 @@ import pytest
 
 from tests.cli.command import efcompile, refused
 
-VERBS = ("optimize", "bench", "passes", "devices", "check", "diff")
+VERBS = ("optimize", "bench", "tune", "passes", "devices", "check", "diff")
 
 
 def test_help_lists_the_verbs_and_loads_neither_torch_nor_tvm() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.cli.command import SMALL, efcompile, refused
 
-QUICK = ("--trials", 16, "--tasks", 1)
+QUICK = ("--trials", 8, "--tasks", 1)
 
 needs_arm64 = pytest.mark.skipif(
     not (shutil.which("qemu-aarch64") and find_spec("ziglang")),
@@ -30,10 +30,11 @@ def test_instructions_before_and_after_and_the_command_that_uses_the_winners(
     assert said.code == 0, said.err
     found = json.loads(said.out)
     assert found["before"]["kind"] == "emulated" and found["before"]["unit"] == "instructions"
-    assert found["trials"] == 16 and len(found["tasks"]) == 1
+    assert 0 < found["trials"] <= 8 and len(found["tasks"]) == 1
     # The tile of a convolution this small is worth tuning; counts repeat exactly.
     assert found["kept"] and found["after"]["value"] < found["before"]["value"]
-    assert "of 16 trials" in said.err and "[16/16] conv_direct" in said.err
+    assert "searching: 0 of 8 trials" in said.err
+    assert f"[{found['trials']}/8] conv_direct" in said.err
     words = found["use"].split()
     wanted = "efcompile optimize tests.small:small --target arm64 --tuning-records W"
     assert words == [*wanted.split(), "--emulated-records"]
