@@ -82,7 +82,7 @@ def tile_legal(
         and tile.lane_a == (target.arch == "aarch64")
         and 1 <= tile.rows <= m
         and 1 <= tile.vectors <= -(-n // target.lanes)
-        and tile.unroll >= 1
+        and tile.unroll in _UNROLLS[target.arch]
         and in_registers(tile.rows, tile.vectors, target)
         and _close(m, n, tile.rows, tile.vectors, usual, target, depth, slack)
     )

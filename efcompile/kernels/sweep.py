@@ -57,13 +57,15 @@ def choices(size: int, target: Target) -> dict[str, tuple[int, ...]]:
 
 def legal(knobs: Knobs, target: Target, size: int | None = None, rows: int = 1) -> bool:
     """Whether loops can be made by `knobs`; with `size`, whether tasks that cut `rows` runs of
-    so many elements are enough."""
-    if knobs.lanes != target.lanes or knobs.vectors not in VECTORS or knobs.task_blocks < 1:
+    so many elements are enough (without, nothing is cut)."""
+    default = default_knobs(target)
+    if knobs.lanes != target.lanes or knobs.vectors not in VECTORS:
         return False
     if size is None:
-        return True
-    usual = rows * default_knobs(target).parts(size)
-    return tasks_legal(rows * knobs.parts(size), usual, target)
+        return knobs.task_blocks == default.task_blocks
+    most = max(default.task_blocks, size // knobs.block)
+    cut = 1 <= knobs.task_blocks <= most
+    return cut and tasks_legal(rows * knobs.parts(size), rows * default.parts(size), target)
 
 
 def sweep(e: Emitter, size: int, knobs: Knobs, span: Span, body: Body) -> None:

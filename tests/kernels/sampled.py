@@ -7,7 +7,7 @@ from efcompile.kernels.kernel import Kernel
 from efcompile.kernels.knobs import flatten, with_values
 from efcompile.targets.target import Target
 
-_DRAWN = 3000
+_DRAWN = 1500
 
 
 def legal_vectors(kernel: Kernel, shape: Any, target: Target) -> list[dict[str, int]]:
