@@ -9,6 +9,7 @@ import time
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -197,9 +198,29 @@ class _Native:
 def _bind(bundle: Bundle, prefix: str) -> _Native:
     path = bundle.file(f"lib{prefix}.so").absolute()
     try:
-        return _Native(ctypes.CDLL(str(path)), prefix)
+        return _Native(ctypes.CDLL(_spelling(path)), prefix)
     except (OSError, AttributeError) as error:
         raise BundleError(f"cannot load {path}: {error}") from error
+
+
+_loaded: dict[Path, list[tuple[int, int]]] = {}
+_loading = threading.Lock()
+
+
+def _spelling(path: Path) -> str:
+    """A name for the file at `path` that the loader knows no other file by.
+
+    A bundle that replaced another has its library at the same path, and the loader, which goes by
+    the name before it looks at the file, would give the old one: so the second file of a path is
+    loaded as ``folder/./lib.so``, and so on.
+    """
+    status = path.stat()
+    file = (status.st_dev, status.st_ino)
+    with _loading:
+        files = _loaded.setdefault(path, [])
+        if file not in files:
+            files.append(file)
+        return f"{path.parent}{'/.' * files.index(file)}/{path.name}"
 
 
 def _check_machine(bundle: Bundle) -> None:

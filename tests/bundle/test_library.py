@@ -143,3 +143,18 @@ def test_running_needs_no_tvm(host_bundle: Bundle) -> None:
         "assert 'tvm' not in sys.modules and 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program, host_bundle.path], check=True)
+
+
+def test_a_bundle_that_replaced_another_is_loaded_itself(tmp_path: Path) -> None:
+    """The system's loader knows the first library by the path that both have."""
+    program = tiny_program()
+    x = sample()
+    first = Library(load_bundle(write_bundle(program, tmp_path, parts=["shared"])), 1)
+    np.testing.assert_array_equal(first.run([x])[1], expected(program, x)[1])
+    changed = replace(
+        program, constants={name: value + 1 for name, value in program.constants.items()}
+    )
+    second = Library(load_bundle(write_bundle(changed, tmp_path, parts=["shared"])), 1)
+    assert second.bundle.path == first.bundle.path
+    np.testing.assert_array_equal(second.run([x])[1], expected(changed, x)[1])
+    np.testing.assert_array_equal(first.run([x])[1], expected(program, x)[1])
