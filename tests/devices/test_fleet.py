@@ -28,7 +28,7 @@ def tracker() -> Iterator[str]:
         address = f"127.0.0.1:{stack.enter_context(serve_tracker(port=9740)).port}"
         options = ["--tracker", address, "--custom-addr", "127.0.0.1", "--end-with-stdin"]
         for number in range(2):
-            command = [sys.executable, SERVER, *options]
+            command: list[str | Path] = [sys.executable, SERVER, *options]
             stack.enter_context(Service(f"server {number}", command, {"TVM_TRACKER_KEY": KEY}))
         end = time.monotonic() + 30
         while len(Tracker(Address.parse(address)).summary().of(KEY)) < 2:
