@@ -3,7 +3,7 @@
 import math
 import queue
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -72,6 +72,7 @@ class Run:
         self.outcomes: dict[int, Outcome] = {}
         self._waiting = deque(range(len(trials)))
         self._blamed: dict[int, tuple[Member, Outcome]] = {}
+        self._strikes: Counter[tuple[str, int]] = Counter()
         self._answers: queue.Queue[Answer] = queue.Queue()
 
     def run(self) -> None:
@@ -166,10 +167,10 @@ class Run:
             self._keep(one, index, outcome)
             if not doubt:
                 one.suspects.clear()
-            elif index in self._blamed:  # the trial's fault, then, and not that device's
-                earlier = self._blamed[index][0]
-                earlier.failed -= earlier.suspects.count(index)
-                earlier.suspects = [i for i in earlier.suspects if i != index]
+            else:  # the trial's fault, then, and no device's
+                for each in self._members:
+                    each.failed -= self._strikes.pop((each.name, index), 0)
+                    each.suspects = [i for i in each.suspects if i != index]
             return
         if not fault or index not in self._blamed:
             self._blamed[index] = (one, outcome)
@@ -202,6 +203,7 @@ class Run:
         one.failed += 1
         one.note = why
         one.suspects.append(index)
+        self._strikes[one.name, index] += 1
         if len(one.suspects) >= self._rules.patience:
             one.state = "put aside"
             self._release(one)
@@ -228,12 +230,13 @@ class Run:
                 self._withdraw(one)
 
     def _release(self, one: Member) -> None:
-        """Its job is over: what has no outcome waits for others again."""
+        """Its job is over: what it did not tell of waits for others again.  (What it did tell of
+        was judged, and may be another's job by now; what took turns is judged all at once.)"""
         job, one.job = one.job, None
         if one.state == "busy":
             one.state = "ready"
         if job is not None:
-            done = self.outcomes.keys() | set(self._waiting)
+            done = self.outcomes if self._interleaved else job.told
             self._waiting.extendleft(i for i in reversed(job.trials) if i not in done)
 
     def _withdraw(self, one: Member) -> None:
