@@ -42,6 +42,7 @@ def emulate(
     """
     from efcompile.devices.emulated_server import emulated_server
     from efcompile.devices.emulator import PLAIN_CPU
+    from efcompile.devices.rpc_server import LOOPBACK
     from efcompile.devices.tracker import DEFAULT_PORT, Address, serve_tracker
 
     if tracker is not None and port is not None:
@@ -53,6 +54,12 @@ def emulate(
                 address = Address("127.0.0.1", started.port)
             else:
                 address = Address.parse(tracker)
+                if address.host not in LOOPBACK:
+                    say(
+                        f"warning: the tracker at {address} is told of a server on this machine's "
+                        "loopback, which no other machine can reach; TVM's RPC has no "
+                        "authentication, and whoever reaches a tracker or server can use it"
+                    )
             server = running.enter_context(emulated_server(address, key=key, cpu=cpu or PLAIN_CPU))
         try:
             if json:

@@ -86,6 +86,13 @@ def test_a_server_that_ends_by_itself_is_an_error(monkeypatch: pytest.MonkeyPatc
     assert EVENTS[-2:] == ["server ended", "tracker ended"]
 
 
+def test_a_tracker_elsewhere_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    _emulated(monkeypatch, KeyboardInterrupt())
+    said = efcompile("devices", "emulate", "--tracker", "192.0.2.1:9190")
+    assert "warning: the tracker at 192.0.2.1:9190" in said.err and "no authentication" in said.err
+    assert "warning" not in efcompile("devices", "emulate", "--tracker", "127.0.0.1:9190").err
+
+
 def test_a_running_tracker_has_its_port() -> None:
     assert efcompile("devices", "emulate", "--tracker", "h:1", "--port", 9190).code == 2
 
