@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def test_the_chosen_tile_is_legal_and_among_the_choices(m: int, n: int, target: 
 def test_tiles_that_do_not_fit_are_refused(target: Target) -> None:
     tile = choose_tile(49, 448, target)
 
-    def legal(m: int = 49, n: int = 448, **change: int) -> bool:
+    def legal(m: int = 49, n: int = 448, **change: Any) -> bool:
         return spaces.tile_legal(replace(tile, **change), m, n, target, 64)
 
     assert legal()
