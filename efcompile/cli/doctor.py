@@ -16,11 +16,15 @@ _STYLES = {"ok": "green", "fault": "bold red", "skipped": "dim"}
 
 
 def doctor(
+    phone: Annotated[
+        str | None,
+        typer.Argument(metavar="[SERIAL]", help="With --adb: which phone", show_default=False),
+    ] = None,
     tracker: device_options.Tracker = None,
     server: device_options.Server = None,
     key: device_options.Key = None,
     adb: Annotated[
-        bool, typer.Option("--adb", help="The phone that adb sees; --serial among several")
+        bool, typer.Option("--adb", help="The phone that adb sees; among several: --adb SERIAL")
     ] = False,
     serial: device_options.Serial = None,
     qemu: Annotated[
@@ -46,6 +50,9 @@ def doctor(
     from efcompile.devices.doctor import examine
     from efcompile.targets.resolve import resolve
 
+    if phone is not None and (not adb or serial is not None):
+        raise typer.BadParameter(f"what is {phone}? A phone's serial goes with --adb, once")
+    serial = phone or serial
     patient = _patient(tracker, server, key, adb or serial is not None, serial, qemu)
     named = target or device_options.default_target(patient.name)
     described = resolve(named, cpu=cpu, features=options.features(mattr))

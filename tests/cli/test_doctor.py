@@ -1,6 +1,7 @@
 """`efcompile devices doctor`: lines, JSON, exit codes."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -9,6 +10,9 @@ from efcompile.devices import patients
 from efcompile.devices.device import TrialDevice
 from tests.cli.command import efcompile
 from tests.devices.patient import FakeDevice
+from tests.devices.phones import StandIn, phone
+
+__all__ = ["phone"]
 
 
 @pytest.fixture
@@ -52,3 +56,23 @@ def test_a_fault_is_a_line_with_its_remedy_and_exit_1(monkeypatch: pytest.Monkey
 def test_one_device_at_a_time() -> None:
     said = efcompile("devices", "doctor", "--qemu", "--adb")
     assert said.code == 2 and "one device at a time" in said.err
+
+
+def test_a_phone_is_named_behind_adb(monkeypatch: pytest.MonkeyPatch, phone: StandIn) -> None:
+    path = phone.root / "bin"
+    path.mkdir(parents=True)
+    (path / "adb").symlink_to(phone.adb)
+    monkeypatch.setenv("PATH", f"{path}:{os.environ['PATH']}")
+    phone.set(DEVICES="one:device,two:offline")
+    for words in (("--adb", "two"), ("--adb", "--serial", "two"), ("--serial", "two")):
+        said = efcompile("devices", "doctor", *words)
+        assert said.code == 1
+        assert said.out.startswith("fault   reachable     phone two is offline")
+    said = efcompile("devices", "doctor", "two")
+    assert said.code == 2 and "goes with --adb" in said.err
+
+
+def test_a_closed_port_is_told() -> None:
+    said = efcompile("devices", "doctor", "--tracker", "127.0.0.1:9", "--key", "phones")
+    assert said.code == 1 and "nothing listens at 127.0.0.1:9" in said.out
+    assert "phones" not in said.out + said.err
