@@ -36,6 +36,8 @@ from efcompile.tvm_api import meta_schedule_part as part
 from efcompile.tvm_api import tvm
 
 BATCH = 16
+POPULATION = 512
+"""MetaSchedule's own."""
 CostModel = Literal["xgb", "random"]
 
 _meta = tvm_api.meta_schedule()
@@ -61,16 +63,18 @@ def search(
     trials: int,
     folder: Path,
     model: CostModel = "xgb",
+    population: int = POPULATION,
 ) -> Found:
     """Search MetaSchedule's space for `task` with `trials` candidates measured on `device`, one
-    thread; records and candidates go to `folder`."""
+    thread; records and candidates go to `folder`.  Each batch is the best, by the model, of
+    generations of `population` candidates."""
     start = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     target = tvm.target.Target(tvm_api.tvm_target(task.target))
     module = workload(task)
     tried = _Trials(task, device, settings, folder / "candidates")
     database = _meta.tune.tune_tasks(
-        tasks=[_context(task, module)],
+        tasks=[_context(task, module, population)],
         task_weights=[1.0],
         work_dir=str(folder),
         max_trials_global=trials,
@@ -137,7 +141,7 @@ def _operands(call: OpCall) -> dict[str, Operand]:
     return found
 
 
-def _context(task: Task, module: Any) -> Any:
+def _context(task: Task, module: Any, population: int) -> Any:
     space = _meta.space_generator.PostOrderApply(
         # For plain vector code: the rules for dot products of bytes need tensor intrinsics, which
         # take TVM half a minute to import.
@@ -149,7 +153,9 @@ def _context(task: Task, module: Any) -> Any:
         module,
         task.target,
         space,
-        _meta.search_strategy.EvolutionarySearch(),
+        _meta.search_strategy.EvolutionarySearch(
+            population_size=population, init_min_unmeasured=min(50, population)
+        ),
         name=task.name,
         seed=1,
         log=logging.getLogger(__name__),

@@ -79,7 +79,7 @@ def main(
 ) -> None:
     """Print a line per kernel."""
     if cost_model == "xgb" and find_spec("xgboost") is None:
-        raise typer.BadParameter("pip install xgboost, or take --cost-model random")
+        raise typer.BadParameter("pip install xgboost-cpu, or take --cost-model random")
     subject = prepare(model)
     try:
         tasks = chosen(subject.tasks, [name.strip() for name in kernels.split(",") if name])

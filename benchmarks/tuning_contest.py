@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.stock_tuning import CostModel, Found, search, stock_job
+from benchmarks.stock_tuning import POPULATION, CostModel, Found, search, stock_job
 from efcompile.bundle.trial import Trial, TrialSettings
 from efcompile.devices.device import TrialDevice
 from efcompile.kernels.knob_source import KnobSource
@@ -39,10 +39,11 @@ def contest(
     trials: int,
     folder: Path,
     model: CostModel,
+    population: int = POPULATION,
 ) -> Contest:
     """Search both spaces for `task`, so many trials each, and time the best of each with our
-    default.  Raises `RuntimeError` if one of them fails then."""
-    stock = search(task, device, settings, trials, folder / "stock", model)
+    default; `population` is `search`'s.  Raises `RuntimeError` if one of them fails then."""
+    stock = search(task, device, settings, trials, folder / "stock", model, population)
     ours = tune(
         [task],
         device,

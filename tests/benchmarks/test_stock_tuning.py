@@ -17,7 +17,7 @@ QUICK = TrialSettings(seconds=0.0, least=3)
 
 def test_the_stock_space_is_searched_and_its_best_is_right(tmp_path: Path) -> None:
     task, device = gemm_task(), Local()
-    found = search(task, device, QUICK, 4, tmp_path / "search", "random")
+    found = search(task, device, QUICK, 4, tmp_path / "search", "random", population=8)
     assert found.trials == 4 and found.failed == 0
     assert 0 < found.ns < inf and found.seconds > 0
     assert (tmp_path / "search" / "database_tuning_record.json").read_text().count("\n") == 4
@@ -36,7 +36,7 @@ def test_no_working_candidate_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(
         Local, "measure_trials", lambda self, trials, *rest, **more: [failed for _ in trials]
     )
-    found = search(gemm_task(), Local(), QUICK, 2, tmp_path, "random")
+    found = search(gemm_task(), Local(), QUICK, 2, tmp_path, "random", population=8)
     assert (found.module, found.ns, found.trials, found.failed) == (None, inf, 2, 2)
 
 
