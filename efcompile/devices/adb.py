@@ -191,7 +191,7 @@ class _Installed:
 
 
 def _output(folder: Folder, *command: str) -> str:
-    said = folder.connection.shell(folder.line(*command))
+    said = folder.run(*command)
     if said.status != 0:
         program = command[0].rpartition("/")[2]
         how = said.text if said.text.strip() else f"it ended with status {said.status}"

@@ -89,7 +89,23 @@ class Connection:
         `timeout` is in seconds between two lines of output.  Raises `DeviceError` when it takes
         longer or the phone is gone.
         """
-        return self.steady(lambda: self._said(script, timeout or self.timeout))
+        return self.steady(lambda: self.once(script, timeout))
+
+    def once(self, script: str, timeout: float | None = None) -> Said:
+        """As `shell`, but `PhoneLostError` as soon as the phone goes away."""
+        timeout = timeout or self.timeout
+        heard: list[str] = []
+        spoken = self.lines(script, timeout)
+        try:
+            while True:
+                heard.append(next(spoken))
+        except StopIteration as end:
+            return Said(end.value, "\n".join(heard))
+        except TimeoutError as error:
+            raise DeviceError(
+                f"a command on phone {self.serial} said nothing for {timeout:g} s: see that the "
+                "phone is awake, or give it more time"
+            ) from error
 
     def checked(self, script: str, doing: str) -> str:
         """The output of `shell`; `DeviceError` in words for people unless its status is 0."""
@@ -144,20 +160,6 @@ class Connection:
                 f"phone {self.serial} went offline and did not come back within "
                 f"{self.patience:g} s. What was finished is kept: plug it in, see that "
                 "`adb devices` lists it, and run again"
-            ) from error
-
-    def _said(self, script: str, timeout: float) -> Said:
-        heard: list[str] = []
-        spoken = self.lines(script, timeout)
-        try:
-            while True:
-                heard.append(next(spoken))
-        except StopIteration as end:
-            return Said(end.value, "\n".join(heard))
-        except TimeoutError as error:
-            raise DeviceError(
-                f"a command on phone {self.serial} said nothing for {timeout:g} s: see that the "
-                "phone is awake, or give it more time"
             ) from error
 
     def _call(self, *words: str, doing: str = "asking adb for its phones") -> str:

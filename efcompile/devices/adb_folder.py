@@ -2,13 +2,17 @@
 
 import secrets
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
-from efcompile.devices.adb_connection import Connection
+from efcompile.devices.adb_connection import Connection, Said
+from efcompile.devices.adb_faults import PhoneLostError
 from efcompile.errors import DeviceError
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,20 @@ class Folder:
         rest as its arguments, and leaves its process number where `kill` finds it."""
         inner = f"echo $$ > {shlex.quote(self._pid)} && exec {shlex.join(words)}"
         return shlex.join(["sh", "-c", inner])
+
+    def run(self, *words: str) -> Said:
+        """Run the program ``words[0]`` to its end; raises as `Connection.shell`."""
+        return self.resumed(lambda: self.connection.once(self.line(*words)))
+
+    def resumed(self, action: Callable[[], Result]) -> Result:
+        """`action`, which runs a program by its `line`.  When the phone goes away in it and comes
+        back, what may still run there is ended, and it is done once more."""
+        try:
+            return action()
+        except PhoneLostError:
+            self.connection.wait()
+            self.kill()
+            return action()
 
     def kill(self) -> None:
         """End the program that `line` started last: a broken connection leaves it running."""

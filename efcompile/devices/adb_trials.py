@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final, Literal
 
 from efcompile.bundle.trials import Outcome, Trial, TrialSettings, link_trials
-from efcompile.devices.adb_connection import Connection
 from efcompile.devices.adb_faults import PhoneLostError, explained
 from efcompile.devices.adb_folder import Folder
 from efcompile.devices.device import Watch
@@ -69,14 +68,14 @@ class _Program:
         that it told of; trials that take turns all begin again.
         """
         if "--interleave" in options:
-            yield from self._connection.steady(lambda: list(self._started(options, timeout)))
+            yield from self.folder.resumed(lambda: list(self._started(options, timeout)))
             return
         last = ""
         try:
             for last in self._started(options, timeout):
                 yield last
         except PhoneLostError:
-            self._connection.wait()
+            self.folder.connection.wait()
             self.folder.kill()
             # Of an option given twice, the second counts.
             behind = ["--first", str(json.loads(last)["trial"] + 1)] if last else []
@@ -86,7 +85,7 @@ class _Program:
         command = self.folder.line(self.executable, self.blob, *options)
         complaints: list[str] = []
         try:
-            status = yield from _results(self._connection.lines(command, timeout), complaints)
+            status = yield from _results(self.folder.connection.lines(command, timeout), complaints)
         except TimeoutError as error:
             self.folder.kill()
             raise ProgramEnded(f"did not end within {timeout:g} s") from error
@@ -95,10 +94,6 @@ class _Program:
         if status != 0:
             said = "\n".join(complaints) or f"it ended with status {status}"
             raise explained(said, "running trials on the phone")
-
-    @property
-    def _connection(self) -> Connection:
-        return self.folder.connection
 
 
 def _results(spoken: Generator[str, None, int], complaints: list[str]) -> Generator[str, None, int]:

@@ -2,6 +2,7 @@
 
 import stat
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,19 @@ def test_what_it_runs_can_be_ended(connection: Connection) -> None:
             next(spoken)
         assert end.value.value == 128 + 9
         assert connection.shell(f"kill -0 {number} 2>/dev/null").status != 0
+
+
+def test_a_program_cut_off_does_not_run_twice(connection: Connection, phone: StandIn) -> None:
+    patient = replace(connection, patience=30)
+    with private_folder(patient, "/data/local/tmp") as folder:
+        phone.set(CUT_AFTER="1")
+        # Cut off in its first run, which goes on by itself; the second one ends.
+        runs, beats = folder.file("runs"), folder.file("beats")
+        beating = f"while true; do echo >> {beats}; sleep 0.05; done"
+        script = f"echo >> {runs}; echo; test $(wc -l < {runs}) = 2 || {{ echo; {beating}; }}"
+        assert folder.run("sh", "-c", script).status == 0
+        counted = patient.shell(f"wc -l < {beats}; sleep 0.5; wc -l < {beats}").text.split()
+        assert counted[0] == counted[1] != "0"
 
 
 def test_it_is_removed_after_an_error_and_nobody_waits_for_a_lost_phone(
