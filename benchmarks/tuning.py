@@ -35,6 +35,7 @@ import typer
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.output import console, table, write_json
+from benchmarks.peers.peer import version
 from benchmarks.provenance import lines, provenance
 from benchmarks.stock_tuning import CostModel
 from benchmarks.tuning_contest import Contest, contest
@@ -54,6 +55,7 @@ from efcompile.tuning.task import Task
 from efcompile.tuning.workload import tasks_of
 
 KINDS = 3
+_PACKAGES = ("apache-tvm", "xgboost-cpu")
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def main(
     console.print(comparison(title, contests, fma))
     console.print(f"FMA peak of one core in this run: {fma:.0f} GFLOP/s")
     where = provenance(())
+    where["versions"] |= {name: version(name) or "not installed" for name in _PACKAGES}
     console.print("\n".join(lines(where)))
     document = {
         "format": 1,

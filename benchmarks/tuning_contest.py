@@ -1,5 +1,6 @@
 """One kernel searched twice, in our space and in MetaSchedule's own, and the best side by side."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class Contest:
     task: Task
     stock: Found
     ours: Tuning
-    ns: dict[str, tuple[float, ...]]
+    ns: Mapping[str, tuple[float, ...]]
 
 
 def contest(
