@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _serve(options: argparse.Namespace, folder: str) -> None:
+    without_torch()
     from tvm.rpc import server as tvm_server
 
     tvm_server.logger.setLevel(logging.INFO if options.verbose else logging.ERROR)
@@ -75,6 +76,13 @@ def _serve(options: argparse.Namespace, folder: str) -> None:
         end_with_stdin(state.thread, folder)
     state.thread.join()
     sys.exit("the RPC server gave up: see the message above")
+
+
+def without_torch() -> None:
+    """Keep TVM from importing PyTorch where that is installed: it takes a second, much memory,
+    and is of no use here."""
+    absent: Any = None
+    sys.modules.setdefault("torch", absent)
 
 
 def end_with_stdin(thread: threading.Thread, *folders: str) -> None:

@@ -7,7 +7,7 @@ import argparse
 import json
 import sys
 
-from efcompile.devices.rpc_server import end_with_stdin
+from efcompile.devices.rpc_server import end_with_stdin, without_torch
 
 
 def main() -> None:
@@ -17,6 +17,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=9190)
     parser.add_argument("--port-end", type=int, default=9290)
     options = parser.parse_args()
+    without_torch()
     from tvm.rpc.tracker import PopenTrackerServerState
 
     state = PopenTrackerServerState(options.host, options.port, options.port_end, silent=True)

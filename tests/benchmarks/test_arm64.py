@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from benchmarks import arm64
 from benchmarks.arm64 import best, chosen, figures, missed, parsed
 from benchmarks.arm64_count import Row
-from benchmarks.arm64_python import Arm64Python
 from benchmarks.case import Case
+from efcompile.devices.arm64_python import Arm64Python
 from efcompile.devices.emulator import InstructionCounts
 from tests.devices.arm64 import needs_arm64
 

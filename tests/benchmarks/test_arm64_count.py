@@ -13,8 +13,9 @@ from benchmarks.arm64_count import (
     steady,
     with_tanh_gelu,
 )
-from benchmarks.arm64_python import Arm64Python, arm64_python
+from benchmarks.arm64_python import arm64_python
 from benchmarks.case import Case, open_case
+from efcompile.devices.arm64_python import Arm64Python
 from efcompile.devices.emulator import PLAIN_CPU, InstructionCounts
 from efcompile.errors import DeviceError
 from efcompile.models.randomize import randomize
