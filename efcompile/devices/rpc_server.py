@@ -52,7 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _serve(options: argparse.Namespace, folder: str) -> None:
     without_torch()
-    from tvm.rpc import server as tvm_server
+    try:
+        from tvm.rpc import server as tvm_server
+    except ImportError as error:
+        needs = "apache-tvm cloudpickle psutil"
+        sys.exit(f"TVM's RPC server lacks something (pip install {needs}): {error}")
 
     tvm_server.logger.setLevel(logging.INFO if options.verbose else logging.ERROR)
     _register("efcompile.server_info", server_info)

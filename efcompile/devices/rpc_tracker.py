@@ -18,7 +18,10 @@ def main() -> None:
     parser.add_argument("--port-end", type=int, default=9290)
     options = parser.parse_args()
     without_torch()
-    from tvm.rpc.tracker import PopenTrackerServerState
+    try:
+        from tvm.rpc.tracker import PopenTrackerServerState
+    except ImportError as error:
+        sys.exit(f"TVM's tracker lacks something (pip install 'efcompile[tune]'): {error}")
 
     state = PopenTrackerServerState(options.host, options.port, options.port_end, silent=True)
     print(json.dumps({"port": state.port}), flush=True)
