@@ -7,24 +7,19 @@ variables that TVM reads: ``TVM_TRACKER_HOST``, ``TVM_TRACKER_PORT`` and ``TVM_T
 import os
 import time
 from collections.abc import Sequence
-from typing import Any, Literal
-
-import numpy as np
+from typing import Literal
 
 from efcompile import tvm_api
-from efcompile.bundle.abi import STATUSES
-from efcompile.bundle.library import fitting
 from efcompile.bundle.load import Bundle
-from efcompile.bundle.manifest import Manifest
 from efcompile.bundle.trial import Outcome, Trial, TrialSettings
 from efcompile.devices.device import Array, Watch, ignore
 from efcompile.devices.local import noise
 from efcompile.devices.measurement import Measurement, summarise
-from efcompile.devices.rpc_session import ServerInfo, Session, SessionLost
+from efcompile.devices.rpc_bundle import LoadedBundle
+from efcompile.devices.rpc_session import ServerInfo, Session
 from efcompile.devices.rpc_trials import measure_there
 from efcompile.devices.tracker import DEFAULT_PORT, Address, NoSuchServer, Tracker, Unreachable
-from efcompile.errors import BundleError, DeviceError
-from efcompile.lowering.program import ALIGNMENT
+from efcompile.errors import DeviceError
 from efcompile.targets.target import Target
 
 VARIABLES = ("TVM_TRACKER_HOST", "TVM_TRACKER_PORT", "TVM_TRACKER_KEY")
@@ -140,7 +135,7 @@ class Rpc:
 
     def run(self, bundle: Bundle, inputs: Sequence[Array], *, threads: int = 1) -> list[Array]:
         """See `Device.run`."""
-        with _Loaded(self, bundle, inputs, threads) as loaded:
+        with LoadedBundle(self, bundle, inputs, threads) as loaded:
             loaded.run()
             return loaded.outputs()
 
@@ -149,7 +144,7 @@ class Rpc:
     ) -> dict[str, Measurement]:
         """The ``latency`` of one inference in nanoseconds, the network between us left out."""
         given = noise(bundle) if inputs is None else inputs
-        with _Loaded(self, bundle, given, threads) as loaded:
+        with LoadedBundle(self, bundle, given, threads) as loaded:
             for _ in range(max(1, self.warmup)):
                 loaded.run()
             times = loaded.times(self.iterations)
@@ -243,93 +238,3 @@ def _misfit(info: ServerInfo | None, target: Target, where: str) -> str | None:
             f"`pip install apache-tvm=={ours}` there"
         )
     return None
-
-
-class _Loaded:
-    """A bundle on the device, with its arrays: ready to run."""
-
-    def __init__(self, device: Rpc, bundle: Bundle, inputs: Sequence[Array], threads: int) -> None:
-        if threads != 1:
-            raise DeviceError(
-                f"a bundle runs with one thread over rpc, not with {threads}: TVM calls it without "
-                "our thread pool. Use threads=1, or the device adb"
-            )
-        self._manifest = manifest = bundle.manifest
-        self._name = f"{manifest.prefix}_run"
-        ready = fitting(manifest, inputs)
-        library, weights = bundle.file(f"lib{manifest.prefix}.so"), bundle.file("weights.bin")
-        self._timeout = device.timeout
-        self.session = session = device.session(device.timeout)
-        try:
-            device.accept(manifest.target, session)
-            self._module = session.load(library)
-            self._function = session.function(self._module, self._name)
-            self._outputs = [session.zeros(e.dims, e.dtype) for e in manifest.outputs]
-            self._arguments = [
-                session.tensor(np.fromfile(weights, np.uint8)),
-                session.zeros((_arena_bytes(manifest),), "uint8"),
-                *(session.tensor(array) for array in ready),
-                *self._outputs,
-            ]
-        except SessionLost as error:
-            session.close()
-            raise self._lost(error) from error
-        except BaseException:
-            session.close()
-            raise
-
-    def run(self) -> None:
-        """One inference."""
-        try:
-            status = int(self.session.call(self._function, *self._arguments))
-        except SessionLost as error:
-            raise self._lost(error) from error
-        if status == 0:
-            return
-        name = STATUSES[status] if 0 < status < len(STATUSES) else f"status {status}"
-        where = self.session.address
-        if name == "EF_BAD_CPU":
-            needs = ", ".join(self._manifest.cpu_features)
-            raise BundleError(
-                f"{self._manifest.model} needs a CPU with {needs}, and the one at {where} lacks "
-                "some of these: compile for a target that it fits"
-            )
-        raise DeviceError(f"{self._name} refused the call at {where} with {name}")
-
-    def outputs(self) -> list[Array]:
-        """What the last inference made."""
-        try:
-            return [self.session.fetch(tensor) for tensor in self._outputs]
-        except SessionLost as error:
-            raise self._lost(error) from error
-
-    def times(self, iterations: int) -> list[float]:
-        """Nanoseconds of so many inferences."""
-        try:
-            return self.session.time(self._module, self._name, iterations, *self._arguments)
-        except SessionLost as error:
-            raise self._lost(error) from error
-
-    def __enter__(self) -> "_Loaded":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.session.close()
-
-    def _lost(self, error: SessionLost) -> DeviceError:
-        where = self.session.address
-        if error.expired:
-            return DeviceError(
-                f"{self._manifest.model} did not finish within {self._timeout:g} s at {where}: "
-                "raise the timeout, or measure fewer inferences"
-            )
-        return DeviceError(
-            f"{self._manifest.model} crashed at {where}, or the device went away ({error}): "
-            "see what the server says there, and try again"
-        )
-
-
-def _arena_bytes(manifest: Manifest) -> int:
-    """As ``<m>_arena_bytes(1)``."""
-    planned = -(-manifest.sizes.arena // ALIGNMENT) * ALIGNMENT
-    return planned + manifest.sizes.scratch or ALIGNMENT
