@@ -97,7 +97,7 @@ def tune_model(
     )
     file = tuning.folder / WINNERS
     merged = Winners.load(file).merge(tuning.winners) if file.exists() else tuning.winners
-    if not tuning.winners.winners and not any(split.pays for split in tuning.winners.splits):
+    if not merged.winners and not any(split.pays for split in merged.splits):
         cost, error = _measure(bundle, device, threads), _error(bundle, device, threads)
         return None, Improvement(tuning, cost, cost, (0.0, 0.0), False, file, error)
     tuned = _compile(bundle, history, merged)

@@ -126,6 +126,20 @@ def test_without_winners_nothing_changes(tmp_path: Path, monkeypatch: pytest.Mon
     assert better.bundle.path == compiled().bundle.path
 
 
+def test_winners_of_an_earlier_run_count_when_nothing_new_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    knobs = flatten(task("mlp").default) | {"rows": 20}
+    earlier = found(knobs)(work_dir=tmp_path)
+    earlier.winners.dump(earlier.folder / "winners.json")
+    monkeypatch.setattr(tuned_model, "tune", found())
+    monkeypatch.setattr(tuned_model, "difference_interval", lambda after, before: (-2.0, -1.0))
+    better = compiled().tune(trials=1, work_dir=tmp_path)
+    assert better.improvement is not None and better.improvement.kept
+    assert better.bundle.path != compiled().bundle.path
+    assert Winners.load(better.improvement.winners).winners[0].knobs == knobs
+
+
 def test_a_fused_op_that_is_faster_apart_is_taken_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,8 +3,9 @@
 A folder of records, ``efcompile tune --work-dir``, has one of its own for every class of targets,
 real and emulated devices apart::
 
-    W/measured/<class>/winners.json
-    W/emulated/<class>/winners.json
+    W/measured/<class>/winners.json           times on hardware
+    W/emulated/<class>/winners.json           instructions, counted under emulation
+    W/emulated-times/<class>/winners.json     times under emulation, which mean nothing: rehearsals
 
 A bundle has the winners that its kernels were built with in ``tuning.json``.
 """
@@ -47,16 +48,17 @@ class Knobs:
     notes: tuple[str, ...] = ()
 
 
-def winners_file(folder: Path, kind: Kind, target: Target) -> Path:
-    """Where the winners of `target`'s class are in a folder of records."""
-    return folder / kind / TargetClass.of(target).name / WINNERS
+def winners_file(folder: Path, kind: Kind, target: Target, unit: str = "instructions") -> Path:
+    """Where the winners of `target`'s class are in a folder of records.  What is emulated is kept
+    by its `unit`, ``instructions`` or ``ns``: the two cannot be compared."""
+    name = "emulated-times" if (kind, unit) == ("emulated", "ns") else kind
+    return folder / name / TargetClass.of(target).name / WINNERS
 
 
 def related_winners(folder: Path, kind: Kind, target: Target) -> tuple[Winners, ...]:
     """The winners of other classes in a folder of records, and of those that ship with the
     package, which are worth trying first on `target`.  Raises `TuningError` for a damaged file."""
-    paths = [*folder.glob(f"{kind}/*/{WINNERS}"), *FOLDER.glob("*.json")]
-    found = [Winners.load(path) for path in sorted(paths)]
+    found = [Winners.load(path) for path in (*_paths(folder, kind), *sorted(FOLDER.glob("*.json")))]
     return tuple(w for w in found if w.related_to(target) and not w.applies_to(target))
 
 
@@ -106,8 +108,14 @@ def _read(folder: Path) -> list[Winners]:
         )
     if (folder / ATTACHMENT).exists():
         return list(read_model(Attachment, folder / ATTACHMENT).used)
-    paths = [path for kind in get_args(Kind) for path in folder.glob(f"{kind}/*/{WINNERS}")]
-    return [Winners.load(path) for path in sorted(paths)]
+    return [Winners.load(path) for kind in get_args(Kind) for path in _paths(folder, kind)]
+
+
+def _paths(folder: Path, kind: Kind) -> list[Path]:
+    """The files of one kind, the most important first: instructions tell more than the times of
+    an emulator."""
+    names = (kind, "emulated-times") if kind == "emulated" else (kind,)
+    return [path for name in names for path in sorted(folder.glob(f"{name}/*/{WINNERS}"))]
 
 
 def _nothing(folder: Path, every: list[Winners], kind: Kind, target: Target) -> str:

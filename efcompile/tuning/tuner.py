@@ -120,7 +120,7 @@ class _Run:
         self._board.begin("what is there")
         contenders, outcomes = self._baseline(tasks)
         kind, unit = outcomes[0].kind, outcomes[0].unit
-        file = winners_file(self._work_dir, kind, self._bench.target)
+        file = winners_file(self._work_dir, kind, self._bench.target, unit)
         folder = file.parent
         if file.exists():  # which could not be known before the device said what it is
             self._knobs = self._with(Winners.load(file))

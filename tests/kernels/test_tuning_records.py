@@ -111,3 +111,13 @@ def test_contradictions(tmp_path: Path) -> None:
         find_knobs(ARM, tmp_path, tuned=False)
     with pytest.raises(InputError, match="emulated records are of a folder"):
         find_knobs(ARM, emulated=True)
+
+
+def test_an_emulators_times_are_kept_apart_from_instructions(tmp_path: Path) -> None:
+    """They count where there is nothing better: a rehearsal's records can be used, on request."""
+    times = winners_file(tmp_path, "emulated", ARM, "ns")
+    assert times != winners_file(tmp_path, "emulated", ARM, "instructions")
+    winners(ARM, winner(ARM, task_row_tiles=5), kind="emulated").dump(times)
+    assert _tiles(tmp_path, emulated=True) == 5
+    _keep(tmp_path, winners(ARM, winner(ARM, task_row_tiles=7), kind="emulated"), "emulated")
+    assert _tiles(tmp_path, emulated=True) == 7
