@@ -126,7 +126,7 @@ def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
     )
 
 
-_MORE_LOADS = 1.5
+_MORE_LOADS = 2.0
 """How many times the fewest loads a tile may take that is worth trying."""
 
 
