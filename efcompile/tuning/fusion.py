@@ -11,12 +11,12 @@ from datetime import date
 from statistics import median
 
 from efcompile.bundle.trial import Trial
-from efcompile.devices.statistics import difference_interval
 from efcompile.kernels import registry
 from efcompile.kernels.knob_source import KnobSource
 from efcompile.kernels.knobs import flatten
 from efcompile.kernels.tuned import Split
 from efcompile.lowering.parts import parts_of, signature
+from efcompile.tuning.acceptance import surely_less
 from efcompile.tuning.bench import Bench
 from efcompile.tuning.compile import Compiled
 from efcompile.tuning.task import Task
@@ -63,9 +63,9 @@ def judge_fusion(
         fused, apart = bench.measure_trials(pair, rounds=_ROUNDS)
         if fused.failure or apart.failure:
             continue
-        low, high = difference_interval(apart.values, fused.values)
         text = signature(task.call)
-        if text is not None and (low > 0 or high < 0):
+        sure = surely_less(apart, fused)[0] or surely_less(fused, apart)[0]
+        if text is not None and sure:
             split = Split(
                 op=task.call.op,
                 signature=text,

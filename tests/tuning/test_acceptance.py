@@ -49,3 +49,13 @@ def test_failures_never_win() -> None:
     failed = Outcome((), "ns", "measured", float("nan"), failure="ended by signal 11")
     assert decide(outcome(100), [failed, outcome(90, 1)]).candidate == 1
     assert decide(failed, [outcome(90)]).candidate is None
+
+
+def test_less_than_where_code_happens_to_lie_is_no_win() -> None:
+    """The noise of both is nil here, and half a per cent may still be nothing."""
+
+    def steady(centre: float) -> Outcome:
+        return Outcome((centre,) * 40, "ns", "measured", 0.0)
+
+    assert decide(steady(1000), [steady(996)]).candidate is None
+    assert decide(steady(1000), [steady(994)]).candidate == 0

@@ -18,7 +18,8 @@ def test_the_parts_of_an_mlp_are_two_products() -> None:
     links = chain_of(task("mlp"))
     assert [link.task.kernel.name for link in links] == ["gemm", "gemm"]
     assert links[0].operands == {"x": "x"}
-    assert links[1].operands == {"x": None, "residual": "residual"}
+    # The block's residual is its input.
+    assert links[1].operands == {"x": None, "residual": "x"}
     assert chain_of(task("conv_direct")) == ()
 
 
