@@ -71,7 +71,7 @@ def tune(
     if problem:
         raise DeviceError(problem)
     object_toolchain(described)
-    pipeline = build_pipeline(options.names(passes), disable_pass or ())
+    build_pipeline(options.names(passes), disable_pass or ())
     source = prepare(model, checkpoint, batch, resolution)
     say(f"{source.name} for {described.triple} on {chosen.name}: {source.weights}")
     compiled = efcompile.optimize(
@@ -80,7 +80,8 @@ def tune(
         target=named,
         cpu=cpu,
         features=features,
-        passes=pipeline,
+        passes=options.names(passes),
+        disable=disable_pass or (),
         name=source.name,
     )
     with (
