@@ -38,6 +38,7 @@ from efcompile.tvm_api import tvm
 BATCH = 16
 POPULATION = 512
 """MetaSchedule's own."""
+ATTEMPTS = 4
 CostModel = Literal["xgb", "random"]
 
 _meta = tvm_api.meta_schedule()
@@ -47,13 +48,14 @@ _meta = tvm_api.meta_schedule()
 class Found:
     """What a search came to: the scheduled `module` of the best candidate (None if none worked),
     the median `ns` of its calls when it was tried, how many were tried and how many of these
-    failed, and the `seconds` all of it took."""
+    failed, the `seconds` all of it took, and the `faults` that MetaSchedule itself ended with."""
 
     module: Any
     ns: float
     trials: int
     failed: int
     seconds: float
+    faults: tuple[str, ...] = ()
 
 
 def search(
@@ -67,27 +69,40 @@ def search(
 ) -> Found:
     """Search MetaSchedule's space for `task` with `trials` candidates measured on `device`, one
     thread; records and candidates go to `folder`.  Each batch is the best, by the model, of
-    generations of `population` candidates."""
+    generations of `population` candidates.
+
+    MetaSchedule's own analysis fails on some of its candidates and takes the search along; it
+    goes on from its records with another seed then, `ATTEMPTS` times at most."""
     start = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     target = tvm.target.Target(tvm_api.tvm_target(task.target))
     module = workload(task)
     tried = _Trials(task, device, settings, folder / "candidates")
-    database = _meta.tune.tune_tasks(
-        tasks=[_context(task, module, population)],
-        task_weights=[1.0],
-        work_dir=str(folder),
-        max_trials_global=trials,
-        num_trials_per_iter=min(BATCH, trials),
-        builder=part("builder.PyBuilder", _Builder(tried)),
-        runner=part("runner.PyRunner", _Runner(tried)),
-        cost_model=_cost_model(model),
-    )
-    seconds = time.monotonic() - start
+    database = _meta.database.JSONDatabase(work_dir=str(folder))
+    builder, runner = _Builder(tried), _Runner(tried)
+    faults: list[str] = []
+    while tried.tried < trials and len(faults) < ATTEMPTS:
+        try:
+            _meta.tune.tune_tasks(
+                tasks=[_context(task, module, population, seed=1 + len(faults))],
+                task_weights=[1.0],
+                work_dir=str(folder),
+                max_trials_global=trials - tried.tried,
+                num_trials_per_iter=min(BATCH, trials - tried.tried),
+                builder=part("builder.PyBuilder", builder),
+                runner=part("runner.PyRunner", runner),
+                database=database,
+                cost_model=_cost_model(model),
+            )
+        except RuntimeError as fault:
+            faults.append(str(fault).strip().splitlines()[0])
+        else:
+            break  # all trials done, or its space has no more
     best = None
     if tried.best < inf:
         best = database.query_schedule(module, target, task.name).mod
-    return Found(best, tried.best, tried.tried, tried.failed, seconds)
+    seconds = time.monotonic() - start
+    return Found(best, tried.best, tried.tried, tried.failed, seconds, tuple(faults))
 
 
 def workload(task: Task) -> Any:
@@ -141,7 +156,7 @@ def _operands(call: OpCall) -> dict[str, Operand]:
     return found
 
 
-def _context(task: Task, module: Any, population: int) -> Any:
+def _context(task: Task, module: Any, population: int, seed: int) -> Any:
     space = _meta.space_generator.PostOrderApply(
         # For plain vector code: the rules for dot products of bytes need tensor intrinsics, which
         # take TVM half a minute to import.
@@ -157,7 +172,7 @@ def _context(task: Task, module: Any, population: int) -> Any:
             population_size=population, init_min_unmeasured=min(50, population)
         ),
         name=task.name,
-        seed=1,
+        seed=seed,
         log=logging.getLogger(__name__),
         threads=_meta.utils.cpu_count(logical=False),
     )

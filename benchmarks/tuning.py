@@ -93,7 +93,7 @@ def main(
         for number, task in enumerate(tasks):
             place = Path(folder) / str(number)
             contests.append(contest(task, Local(), settings, trials, place, cost_model))
-            console.print(f"{task.name}: {ratio(contests[-1])} of stock's best")
+            report(contests[-1])
     fma = measure(1).fma
     title = f"{model}, 1 thread, {trials} trials each, stock with cost model {cost_model}"
     console.print(comparison(title, contests, fma))
@@ -153,6 +153,13 @@ def flops(call: OpCall) -> int:
     return OPS[call.op].flops(args, call.out.shape)
 
 
+def report(one: Contest) -> None:
+    """Print the outcome of a kernel, and what ended the stock search before its time."""
+    console.print(f"{one.task.name}: {ratio(one)} of stock's best", markup=False)
+    for fault in one.stock.faults:
+        console.print(f"  the stock search ended with: {fault}", markup=False)
+
+
 def ratio(one: Contest) -> str:
     """Our best time by stock's, the median of the rounds' ratios, for people."""
     value = _ratio(one)
@@ -201,6 +208,7 @@ def entry(one: Contest) -> dict[str, Any]:
             "trials": one.stock.trials,
             "failed": one.stock.failed,
             "seconds": one.stock.seconds,
+            "faults": list(one.stock.faults),
         },
         "ours": {"trials": one.ours.trials, "seconds": one.ours.seconds},
         "knobs": [winner.knobs for winner in one.ours.winners.winners],

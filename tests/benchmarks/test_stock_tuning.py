@@ -1,9 +1,11 @@
 from dataclasses import replace
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from benchmarks import stock_tuning
 from benchmarks.stock_tuning import judged, search, stock_job, stock_kernel, workload
 from efcompile.bundle.trial import Outcome, TrialSettings
 from efcompile.devices.local import Local
@@ -29,6 +31,26 @@ def test_the_stock_space_is_searched_and_its_best_is_right(tmp_path: Path) -> No
     (outcome,) = device.measure_trials([trial], task.target, QUICK)
     assert not outcome.failure
     assert outcome.error < 1e-6
+
+
+def test_a_search_that_fails_goes_on_with_another_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tune, limits, most = stock_tuning._meta.tune.tune_tasks, [2, 1], []
+
+    def fails_after_some(**options: Any) -> None:
+        most.append(options["max_trials_global"])
+        if limits:
+            tune(**options | {"max_trials_global": limits.pop(0), "num_trials_per_iter": 1})
+            raise RuntimeError("an index exceeds its range\nand more")
+        tune(**options)
+
+    monkeypatch.setattr(stock_tuning._meta.tune, "tune_tasks", fails_after_some)
+    found = search(gemm_task(), Local(), QUICK, 4, tmp_path, "random", population=8)
+    assert most == [4, 2, 1]
+    assert found.trials == 4
+    assert found.faults == ("an index exceeds its range",) * 2
+    assert found.module is not None
 
 
 def test_no_working_candidate_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
