@@ -35,12 +35,15 @@ class Decision:
     interval: tuple[float, float]
 
 
-def decide(start: Outcome, candidates: Sequence[Outcome]) -> Decision:
-    """The candidate with the lowest median of those that surely cost less.
+def decide(runs: Sequence[Sequence[Outcome]]) -> Decision:
+    """The candidate with the lowest median of those that surely cost less than the start.
 
-    All outcomes come from one interleaved run, with a value per round each.  A failed candidate
-    is out; a failed start has nothing to compare with and keeps its place.
+    A run has the start's outcome, then one for each candidate, made in turns: a value per round.
+    The first run decides; in the others, with other numbers of threads, an accepted candidate must
+    not surely cost more.  A failed candidate is out; a failed start has nothing to compare with
+    and keeps its place.
     """
+    (start, *candidates), *others = runs
     if start.failure:
         return Decision(None, float("nan"), float("nan"), (0.0, 0.0))
     before = median(start.values)
@@ -50,6 +53,13 @@ def decide(start: Outcome, candidates: Sequence[Outcome]) -> Decision:
     )
     for i in ranked:
         less, interval = surely_less(candidates[i], start)
-        if less:
+        if less and all(_bearable(run[0], run[1 + i]) for run in others):
             return Decision(i, before, median(candidates[i].values), interval)
     return Decision(None, before, before, (0.0, 0.0))
+
+
+def _bearable(start: Outcome, candidate: Outcome) -> bool:
+    """Whether the candidate does not surely cost more, if this run could be made at all."""
+    if start.failure:
+        return True
+    return not candidate.failure and not surely_less(start, candidate)[0]

@@ -63,29 +63,46 @@ class Bench:
     def measure(
         self,
         candidates: Sequence[Candidate],
-        *,
-        rounds: int | None = None,
         watch: Callable[[int, Outcome], None] = lambda position, outcome: None,
     ) -> list[Outcome]:
-        """Measure each on its own, or with `rounds` all in turns, that many at least.  Wrong
-        numbers are a failure."""
-        return self.measure_trials([self.trial(one) for one in candidates], rounds, watch)
+        """Measure each on its own.  Wrong numbers are a failure."""
+        return self.measure_trials([self.trial(one) for one in candidates], watch)
 
     def measure_trials(
         self,
         trials: Sequence[Trial],
-        rounds: int | None = None,
         watch: Callable[[int, Outcome], None] = lambda position, outcome: None,
     ) -> list[Outcome]:
         """As `measure`, of trials that were made already."""
-        settings = self.settings
-        if rounds is not None:
-            settings = replace(settings, least=rounds)
+        return self._run(trials, self.settings, interleaved=False, watch=watch)
+
+    def contest(self, trials: Sequence[Trial], rounds: int) -> list[list[Outcome]]:
+        """Measure all in turns, `rounds` at least, with the threads of the settings; and once more
+        with all of the target's cores, where that is another number and times are measured: what
+        a choice of tasks brings one thread it may cost several.
+
+        A list of outcomes, one for each trial, for each number of threads.
+        """
+        settings = replace(self.settings, least=rounds)
+        found = [self._run(trials, settings, interleaved=True)]
+        if found[0][0].kind == "measured" and self.target.cores != settings.threads:
+            together = replace(settings, threads=self.target.cores)
+            found.append(self._run(trials, together, interleaved=True))
+        return found
+
+    def _run(
+        self,
+        trials: Sequence[Trial],
+        settings: TrialSettings,
+        *,
+        interleaved: bool,
+        watch: Callable[[int, Outcome], None] = lambda position, outcome: None,
+    ) -> list[Outcome]:
         found = self.device.measure_trials(
             trials,
             self.target,
             settings,
-            interleaved=rounds is not None,
+            interleaved=interleaved,
             watch=lambda position, outcome: watch(position, _judged(outcome)),
         )
         return [_judged(outcome) for outcome in found]

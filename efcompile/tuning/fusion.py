@@ -16,7 +16,7 @@ from efcompile.kernels.knob_source import KnobSource
 from efcompile.kernels.knobs import flatten
 from efcompile.kernels.tuned import Split
 from efcompile.lowering.parts import parts_of, signature
-from efcompile.tuning.acceptance import surely_less
+from efcompile.tuning.acceptance import decide, surely_less
 from efcompile.tuning.bench import Bench
 from efcompile.tuning.compile import Compiled
 from efcompile.tuning.task import Task
@@ -60,12 +60,12 @@ def judge_fusion(
         pair = contestants(task, links, bench, knobs)
         if pair is None:
             continue
-        fused, apart = bench.measure_trials(pair, rounds=_ROUNDS)
-        if fused.failure or apart.failure:
-            continue
+        runs = bench.contest(pair, _ROUNDS)
+        fused, apart = runs[0]
         text = signature(task.call)
-        sure = surely_less(apart, fused)[0] or surely_less(fused, apart)[0]
-        if text is not None and sure:
+        if text is None or fused.failure or apart.failure:
+            continue
+        if decide(runs).candidate is not None or surely_less(fused, apart)[0]:
             split = Split(
                 op=task.call.op,
                 signature=text,

@@ -274,10 +274,10 @@ class _Run:
         if not finalists or len(built) < 2 or built[0].values is not one.start:
             self._board.decide(one.task, one.cost, one.cost, "default kept")
             return None
-        start, *others = self._bench.measure(built, rounds=ROUNDS)
-        decision = decide(start, others)
+        runs = self._bench.contest([self._bench.trial(each) for each in built], ROUNDS)
+        decision = decide(runs)
         if decision.candidate is None:
-            cost = one.cost if start.failure else decision.start
+            cost = one.cost if runs[0][0].failure else decision.start
             self._board.decide(one.task, cost, cost, "default kept")
             return None
         self._board.decide(one.task, decision.start, decision.best, "accepted")
