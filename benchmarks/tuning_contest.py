@@ -64,7 +64,7 @@ def contest(
         jobs["stock"] = stock_job(task, stock.module)
     bench = Bench(device, task.target, settings, folder)
     wanted = [_trial(name, task, job, folder / "best" / name) for name, job in jobs.items()]
-    outcomes = dict(zip(jobs, bench.measure_trials(wanted, ROUNDS), strict=True))
+    outcomes = dict(zip(jobs, bench.contest(wanted, ROUNDS)[0], strict=True))
     for name, outcome in outcomes.items():
         if outcome.failure:
             raise RuntimeError(f"{task.name}, {name}: {outcome.failure}")

@@ -65,8 +65,11 @@ def te_normalise(x: Any, eps: float) -> Any:
         lambda i: te.sum((x[i, c] - mean[i]) * (x[i, c] - mean[i]), c),
         name="spread",
     )
-    root = te.compute((rows,), lambda i: tirx.sqrt(spread[i] / float(columns) + eps), name="deviation")
-    return te.compute(x.shape, lambda i, j: (x[i, j] - mean[i]) / root[i], name="normal")
+    # "root" is what a schedule calls the block around all.
+    deviation = te.compute(
+        (rows,), lambda i: tirx.sqrt(spread[i] / float(columns) + eps), name="deviation"
+    )
+    return te.compute(x.shape, lambda i, j: (x[i, j] - mean[i]) / deviation[i], name="normal")
 
 
 def te_softmax(x: Any) -> Any:
