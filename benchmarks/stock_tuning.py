@@ -10,7 +10,8 @@ lowered code) and the task scheduler.  In its favour:
   all in a search this short.
 
 Code is what TVM compiles (`stock_code.py`).  Ours are the builder (a forked child per candidate:
-the stock one starts workers that import for half a minute), the timing and the data.
+the stock one starts workers that import for half a minute), the timing, the data, and a look at the result: of some of its own schedules TVM
+makes code with wrong numbers, and such a candidate has failed.
 """
 
 import logging
@@ -47,13 +48,13 @@ _meta = tvm_api.meta_schedule()
 @dataclass(frozen=True)
 class Found:
     """What a search came to: the scheduled `module` of the best candidate (None if none worked),
-    the median `ns` of its calls when it was tried, how many were tried and how many of these
-    failed, the `seconds` all of it took, and the `faults` that MetaSchedule itself ended with."""
+    the median `ns` of its calls when it was tried, how many were tried, why those failed that did,
+    the `seconds` all of it took, and the `faults` that MetaSchedule itself ended with."""
 
     module: Any
     ns: float
     trials: int
-    failed: int
+    failures: tuple[str, ...]
     seconds: float
     faults: tuple[str, ...] = ()
 
@@ -102,7 +103,7 @@ def search(
     if tried.best < inf:
         best = database.query_schedule(module, target, task.name).mod
     seconds = time.monotonic() - start
-    return Found(best, tried.best, tried.tried, tried.failed, seconds, tuple(faults))
+    return Found(best, tried.best, tried.tried, tuple(tried.failures), seconds, tuple(faults))
 
 
 def workload(task: Task) -> Any:
@@ -193,7 +194,8 @@ class _Trials:
         self.task, self.device, self.settings, self.folder = task, device, settings, folder
         self.data = Data(task.call)
         self.stages: dict[str, Stage] = {}
-        self.tried = self.failed = 0
+        self.tried = 0
+        self.failures: list[str] = []
         self.best = inf
 
     def compile(self, modules: Sequence[Any]) -> list[str | Compiled]:
@@ -204,7 +206,7 @@ class _Trials:
         made = compile_all(jobs, folders)
         for job, code in zip(jobs, made, strict=True):
             if isinstance(code, str):
-                self.failed += 1
+                self.failures.append(code)
             else:
                 self.stages[str(code.object)] = Stage(
                     job.kernel, job.shape, job.knobs, self.task.call, code
@@ -219,7 +221,7 @@ class _Trials:
             judged(outcome)
             for outcome in self.device.measure_trials(trials, self.task.target, self.settings)
         ]
-        self.failed += sum(bool(outcome.failure) for outcome in outcomes)
+        self.failures += [outcome.failure for outcome in outcomes if outcome.failure]
         self.best = min([self.best, *(median(o.values) for o in outcomes if not o.failure)])
         return outcomes
 

@@ -187,7 +187,7 @@ def comparison(title: str, contests: Sequence[Contest], fma: float) -> object:
                 cells += [f"{ns / 1e6:.3f}", f"{flops(one.task.call) / ns / fma:.0%}"]
             else:
                 cells += ["-", "-"]
-        cells += [ratio(one), f"{one.stock.failed} of {one.stock.trials}"]
+        cells += [ratio(one), f"{len(one.stock.failures)} of {one.stock.trials}"]
         rows.append([*cells, f"{one.stock.seconds:.0f}", f"{one.ours.seconds:.0f}"])
     return table(title, columns, rows)
 
@@ -206,7 +206,7 @@ def entry(one: Contest) -> dict[str, Any]:
         "ratio": _ratio(one),
         "stock": {
             "trials": one.stock.trials,
-            "failed": one.stock.failed,
+            "failures": list(one.stock.failures),
             "seconds": one.stock.seconds,
             "faults": list(one.stock.faults),
         },

@@ -30,7 +30,7 @@ def _tuned(task: Task) -> Tuning:
 
 def _contest(task: Task, *rest: object) -> Contest:
     ns = {"stock": (400.0, 200.0, 300.0), "default": (150.0,) * 3, "tuned": (100.0,) * 3}
-    return Contest(task, Found(None, 300.0, 8, 1, 5.0, ("overflow",)), _tuned(task), ns)
+    return Contest(task, Found(None, 300.0, 8, ("hung",), 5.0, ("overflow",)), _tuned(task), ns)
 
 
 def _main(**options: Any) -> None:
@@ -89,7 +89,12 @@ def test_the_table_and_the_figures(
     assert row["ns"] == {"stock": 300.0, "default": 150.0, "tuned": 100.0}
     assert row["quartiles"]["stock"] == [250.0, 350.0]
     assert row["ratio"] == pytest.approx(1 / 3)
-    assert row["stock"] == {"trials": 8, "failed": 1, "seconds": 5.0, "faults": ["overflow"]}
+    assert row["stock"] == {
+        "trials": 8,
+        "failures": ["hung"],
+        "seconds": 5.0,
+        "faults": ["overflow"],
+    }
     assert document["fma_gflops"] == MACHINE.fma
 
 

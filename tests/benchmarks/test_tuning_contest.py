@@ -26,7 +26,7 @@ def test_both_are_searched_and_take_turns(tmp_path: Path) -> None:
 def test_without_a_working_stock_candidate_ours_remain(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nothing = Found(None, float("inf"), 4, 4, 1.0)
+    nothing = Found(None, float("inf"), 4, ("hung",) * 4, 1.0)
     monkeypatch.setattr(tuning_contest, "search", lambda *rest: nothing)
     found = contest(gemm_task(), Local(), QUICK, 1, tmp_path, "random")
     assert set(found.ns) == {"default", "tuned"}
