@@ -10,8 +10,9 @@ lowered code) and the task scheduler.  In its favour:
   all in a search this short.
 
 Code is what TVM compiles (`stock_code.py`).  Ours are the builder (a forked child per candidate:
-the stock one starts workers that import for half a minute), the timing, the data, and a look at the result: of some of its own schedules TVM
-makes code with wrong numbers, and such a candidate has failed.
+the stock one starts workers that import for half a minute), the timing, the data, and a look at
+the result: of some of its own schedules TVM makes code with wrong numbers, and such a candidate
+has failed.
 """
 
 import logging
