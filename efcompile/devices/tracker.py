@@ -121,8 +121,8 @@ class Tracker:
     def request(self, key: str, *, only: Address | None = None, timeout: float = 60.0) -> Grant:
         """A server with this key, or `only` that one, as soon as it is free.
 
-        Raises `NoSuchServer` when the tracker knows none, with those it does know, `Unreachable`
-        when it does not answer, and `DeviceError` when none is free within `timeout` seconds.
+        Raises `NoSuchServer` when the tracker knows none, `Unreachable` when it does not answer,
+        and `DeviceError` when none is free within `timeout` seconds.  No message shows a key.
         """
         self.find(key, only)
         end = time.monotonic() + timeout
@@ -159,11 +159,12 @@ class Tracker:
                 f"the server at {only} is not registered with the tracker at {self.address} any "
                 "more: start it again"
             )
-        known = sorted({server.key for server in summary.servers})
-        has = f"it knows the keys {', '.join(known)}" if known else "it knows no server at all"
+        # Others' keys are not for whoever guesses: only how many there are.
+        count = len(summary.servers)
+        has = f"{count} with other keys" if count else "none with another key either"
         raise NoSuchServer(
-            f"the tracker at {self.address} has no server with this key; {has}. Give one of its "
-            "keys, or start a server with yours"
+            f"the tracker at {self.address} has no server with this key, and {has}: check the key, "
+            "or start a server with it"
         )
 
     def _unpark(self, address: Address) -> Grant | None:
