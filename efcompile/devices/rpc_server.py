@@ -32,6 +32,8 @@ from typing import Any
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 KEY_VARIABLE = "TVM_TRACKER_KEY"
 EMULATED_VARIABLE = "EFCOMPILE_EMULATED"
+FOLDER_VARIABLE = "EFCOMPILE_SERVICE_FOLDER"
+"""A folder that whoever started this one made for it alone, and cannot remove when killed."""
 WARNING = (
     "warning: TVM's RPC is plain text, has no authentication and runs any code it is sent: "
     "whoever reaches {host}:{port} can do all that this user can. Listen on 127.0.0.1 and forward "
@@ -91,10 +93,11 @@ def without_torch() -> None:
 
 def end_with_stdin(thread: threading.Thread, *folders: str) -> None:
     """Wait for `thread`; when standard input ends before, end this whole process group, after
-    removing `folders`."""
+    removing `folders` and the one in `FOLDER_VARIABLE`."""
+    given = os.environ.get(FOLDER_VARIABLE)
     while thread.is_alive():
         if select.select([sys.stdin], [], [], 0.5)[0] and not os.read(0, 4096):
-            for folder in folders:
+            for folder in (*folders, *([given] if given else [])):
                 shutil.rmtree(folder, ignore_errors=True)
             # Sessions are processes of their own, which may be deep in somebody's kernel.
             os.killpg(0, signal.SIGKILL)

@@ -1,5 +1,6 @@
 """A server of ours as a child process that never outlives us."""
 
+import contextlib
 import json
 import os
 import select
@@ -12,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from efcompile.devices.rpc_server import FOLDER_VARIABLE
 from efcompile.errors import DeviceError
 
 _LOG_LINES = 12
@@ -37,6 +39,7 @@ class Service:
         self.name = name
         self._folder = Path(tempfile.mkdtemp(prefix="efcompile-"))
         self._log = self._folder / "log"
+        self._stopped = False
         inherited = {n: v for n, v in os.environ.items() if n in ("PATH", "HOME", "LANG")}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -44,7 +47,9 @@ class Service:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=inherited | {"TMPDIR": str(self._folder)} | dict(variables or {}),
+                env=inherited
+                | {"TMPDIR": str(self._folder), FOLDER_VARIABLE: str(self._folder)}
+                | dict(variables or {}),
                 start_new_session=True,
             )
         try:
@@ -74,9 +79,12 @@ class Service:
 
     def stop(self) -> None:
         """End it with all its children; at once, and as often as one likes."""
-        if self._process.returncode is None:
-            # Not `terminate`: a session in an endless loop must go too.
-            os.killpg(self._process.pid, signal.SIGKILL)
+        if not self._stopped:
+            self._stopped = True
+            # Not `terminate`: a session in an endless loop must go too, also one whose server
+            # has ended already.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:

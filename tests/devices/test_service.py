@@ -62,6 +62,30 @@ def test_it_ends_when_its_parent_is_killed() -> None:
     until(lambda: all(_gone(pid) for pid in pids))
 
 
+def test_children_of_one_that_ended_by_itself_end_too() -> None:
+    leaves = GOOD.replace("sys.stdin.read()", "os._exit(3)")
+    with Service("leaves", [sys.executable, "-c", leaves]) as service:
+        until(lambda: not service.alive())
+        child = int(service.said().split()[0])
+        assert not _gone(child)
+    until(lambda: _gone(child))
+
+
+def test_a_real_one_leaves_no_folder_when_its_parent_is_killed() -> None:
+    parent = (
+        "import time; from efcompile.devices.tracker import serve_tracker; "
+        "s = serve_tracker(); print(s.pid, s._folder, flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    pid, folder = process.stdout.readline().split()
+    assert Path(folder).exists()
+    process.terminate()
+    process.wait()
+    process.stdout.close()
+    until(lambda: _gone(int(pid)) and not Path(folder).exists())
+
+
 def test_one_that_does_not_start_says_why() -> None:
     fails = "import sys; sys.exit('no luck today')"
     with pytest.raises(DeviceError, match="bad could not be started: no luck today"):
