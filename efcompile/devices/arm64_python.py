@@ -159,9 +159,16 @@ def _debian_packages(apt: Path) -> list[Path]:
     return sorted((apt / "cache" / "archives").glob("*.deb"))
 
 
-def _do(*command: str | Path) -> None:
+def _do(*command: str | Path, timeout: float = 1800) -> None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ToolchainError(
+            f"preparing the arm64 Python: {command[0]} did not end within {timeout:g} s: check the "
+            "network, and start again"
+        ) from error
     except FileNotFoundError as error:
         raise ToolchainError(
             f"{command[0]} is missing: the arm64 Python is made of Debian's packages, so it can be "

@@ -88,6 +88,11 @@ def test_a_tool_that_is_missing_or_fails_is_named() -> None:
         module._do("sh", "-c", "echo out of luck >&2; exit 1")
 
 
+def test_a_download_that_hangs_is_given_up() -> None:
+    with pytest.raises(ToolchainError, match=r"sleep did not end within 0.1 s: check the network"):
+        module._do("sleep", "30", timeout=0.1)
+
+
 def test_the_environment_is_fixed() -> None:
     options = [str(option) for option in Arm64Python(Path("/e")).options(MORE="1")]
     assert options[:2] == ["-L", "/e/root"]
