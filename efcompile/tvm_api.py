@@ -126,6 +126,9 @@ def build_object(functions: Sequence[Any], target: "Target") -> bytes:
         lowering.BindTarget(llvm.with_host(llvm)),
         lowering.StmtSimplify(),
         lowering.FlattenBuffer(),
+        # Of a vector at a constant index FlattenBuffer makes a sum of vectors, which LLVM would
+        # load and store in halves.
+        lowering.StmtSimplify(),
         lowering.VectorizeLoop(),
         lowering.UnrollLoop(),
         lowering.LowerTVMBuiltin(),
