@@ -43,13 +43,15 @@ def tune(
     resolution: options.Resolution = None,
     passes: options.Passes = None,
     disable_pass: options.DisablePass = None,
+    tuned: options.Tuned = True,
     json: options.Json = False,
 ) -> None:
     """Search better knobs for the heaviest kernels of MODEL, on the device that will run it.
 
     What wins a second measurement, side by side with what is in use, is kept in the work folder,
     where `efcompile optimize --tuning-records` finds it.  Ends with the whole model before and
-    after.  Ctrl-C stops early, keeps what was found, and reports it.
+    after.  Ctrl-C stops early, keeps what was found, and reports it.  With --no-tuned it starts
+    from the analytic defaults, not from the winners that ship.
     """
     # All that follows needs torch and TVM, which take seconds to import.
     import efcompile
@@ -82,6 +84,7 @@ def tune(
         features=features,
         passes=options.names(passes),
         disable=disable_pass or (),
+        tuned=tuned,
         name=source.name,
     )
     with (

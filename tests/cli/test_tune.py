@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from efcompile.api import CompiledModel
+from efcompile.errors import TuningError
 from tests.cli.command import SMALL, efcompile, refused
 
 QUICK = ("--trials", 8, "--tasks", 1)
@@ -89,3 +91,19 @@ def test_what_may_be_refused_is_refused_at_once(arguments: tuple[str, ...], word
 
 def test_no_trials_are_wrong_usage() -> None:
     assert efcompile("tune", SMALL, "--trials", 0).code == 2
+
+
+@pytest.mark.parametrize(("option", "shipped"), [("--tuned", True), ("--no-tuned", False)])
+def test_it_starts_from_what_ships_or_from_the_analytic_defaults(
+    option: str, shipped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[CompiledModel] = []
+
+    def tune(model: CompiledModel, **given: object) -> CompiledModel:
+        started.append(model)
+        raise TuningError("not in this test")
+
+    monkeypatch.setattr(CompiledModel, "tune", tune)
+    assert "not in this test" in refused("tune", SMALL, option, "--work-dir", tmp_path)
+    (model,) = started
+    assert model.history is not None and model.history.knobs.shipped is shipped
