@@ -1,7 +1,6 @@
 """Whole models on this machine: ours beside its peers, in turns in one run.
 
     python benchmarks/compare.py --threads 1 --threads 2
-    python benchmarks/compare.py --avx2       # as without AVX-512, see `benchmarks/avx2.py`
 
 Every contestant computes what eager does (checked, all outputs), in fp32, with the best
 settings for the given threads (see `benchmarks/peers`); `benchmarks/turns.py` says how they are
@@ -20,7 +19,6 @@ import typer
 # Python puts this file's folder on the path, not the one above it.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.avx2 import hold
 from benchmarks.case import Case, open_case
 from benchmarks.lineup import line_up
 from benchmarks.models import FIRST_LIST
@@ -31,7 +29,6 @@ from benchmarks.provenance import lines, provenance
 from benchmarks.turns import pause_for, ratio, take_turns
 from efcompile.devices.measurement import summarise
 from efcompile.report.peaks import copy_peak, fma_peak
-from efcompile.targets.resolve import resolve
 
 
 class Figure(TypedDict):
@@ -65,10 +62,6 @@ def main(
     seconds: Annotated[
         float, typer.Option(help="Stop a model's rounds (but five) after so long")
     ] = 20.0,
-    avx2: Annotated[
-        bool,
-        typer.Option("--avx2", help="Hold all to AVX2, and leave out whom that cannot be done"),
-    ] = False,
     limit: Annotated[
         float | None, typer.Option(help="Exit 1 if any ratio of ours to the best peer is above")
     ] = None,
@@ -81,16 +74,12 @@ def main(
         taking_part = chosen(peers)
     except ValueError as problem:
         raise typer.BadParameter(str(problem)) from problem
-    ours = OURS
-    if avx2:
-        ours, taking_part = hold(taking_part)
-    target = resolve("host", cpu=ours.cpu)
     counts = threads or [1]
     figures = []
     for source in models or FIRST_LIST:
         with open_case(source) as case:
             for count in counts:
-                figure = compare(case, ours, taking_part, count, rounds, seconds)
+                figure = compare(case, taking_part, count, rounds, seconds)
                 figures.append(figure)
                 console.print(_line(figure))
     for count in counts:
@@ -98,12 +87,12 @@ def main(
     for figure in figures:
         for name, reason in figure["refused"].items():
             console.print(f"{figure['model']}: {name} {reason}", markup=False)
-    peaks = {"fma_gflops": fma_peak(target), "copy_gbs": copy_peak()}
+    peaks = {"fma_gflops": fma_peak(), "copy_gbs": copy_peak()}
     console.print(
         f"one core in this run: {peaks['fma_gflops']:.0f} GFLOP/s multiply-add, "
         f"{peaks['copy_gbs']:.0f} GB/s copying in memory (read plus written)"
     )
-    where = provenance([ours, *taking_part], target)
+    where = provenance([OURS, *taking_part])
     console.print("\n".join(lines(where)))
     write_json(json_file, {"provenance": where, "peaks": peaks, "figures": figures})
     slow = [f["model"] for f in figures if limit is not None and _best_ratio(f) > limit]
@@ -112,23 +101,21 @@ def main(
         raise typer.Exit(1)
 
 
-def compare(
-    case: Case, ours: Peer, peers: Sequence[Peer], threads: int, rounds: int, seconds: float
-) -> Figure:
+def compare(case: Case, peers: Sequence[Peer], threads: int, rounds: int, seconds: float) -> Figure:
     """Time one model."""
-    lineup = line_up(case, ours, peers, threads)
+    lineup = line_up(case, OURS, peers, threads)
     samples = take_turns(lineup.runs, rounds, seconds, pause_for(threads))
     medians = {name: statistics.median(times) / 1e6 for name, times in samples.items()}
-    others = [name for name in samples if name != ours.name]
+    others = [name for name in samples if name != OURS.name]
     return {
         "model": case.source,
         "threads": threads,
         "batch": len(case.x),
         "input": list(case.x.shape),
-        "rounds": len(samples[ours.name]),
+        "rounds": len(samples[OURS.name]),
         "ms": medians,
         "quartiles": {name: _quartiles(times) for name, times in samples.items()},
-        "ratios": {name: ratio(samples[ours.name], samples[name]) for name in others},
+        "ratios": {name: ratio(samples[OURS.name], samples[name]) for name in others},
         "best": min(others, key=medians.__getitem__, default=None),
         "refused": lineup.refused,
     }

@@ -11,7 +11,6 @@ import efcompile
 from benchmarks.peers.peer import Peer, version
 from efcompile.targets.host import cpu_name
 from efcompile.targets.resolve import resolve
-from efcompile.targets.target import Target
 
 
 class Provenance(TypedDict):
@@ -26,15 +25,14 @@ class Provenance(TypedDict):
     versions: dict[str, str]
 
 
-def provenance(contestants: Iterable[Peer], target: Target | None = None) -> Provenance:
-    """This machine, now, and the versions of what the contestants need; `target` is our code's, if
-    not simply this machine."""
+def provenance(contestants: Iterable[Peer]) -> Provenance:
+    """This machine, now, and the versions of what the contestants need."""
     packages = ["torch", "numpy"]
     packages += [package for peer in contestants for package in peer.packages]
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "cpu": cpu_name(Path("/proc/cpuinfo").read_text()),
-        "isa": (target or resolve("host")).cpu,
+        "isa": resolve("host").cpu,
         "cores": len(os.sched_getaffinity(0)),
         "system": platform.platform(),
         "versions": {

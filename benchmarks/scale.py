@@ -120,7 +120,7 @@ def main(
 def measure(size: Size, peers: Sequence[Peer], threads: int, rounds: int, seconds: float) -> Point:
     """Time ours and `peers` at one size."""
     with open_case(size.model, size.batch, size.resolution) as case:
-        figure = compare(case, OURS, peers, threads, rounds, seconds)
+        figure = compare(case, peers, threads, rounds, seconds)
         manifest = load_bundle(bundle_path(OURS.prepared(case))).manifest
     best = figure["best"]
     return {

@@ -35,10 +35,9 @@ def _function(target: Target) -> object:
     return e.finish("fma_peak")
 
 
-def fma_peak(target: Target | None = None, repeats: int = 15) -> float:
-    """GFLOP/s of one core, with the vectors of `target` (this machine's own, if it is not given):
-    the best of `repeats` short runs."""
-    target = target or resolve("host")
+def fma_peak(repeats: int = 15) -> float:
+    """GFLOP/s of one core: the best of `repeats` short runs."""
+    target = resolve("host")
     run = native(_function(target), "fma_peak", target)
     data = (ctypes.c_float * 32)(*([0.5] * 32))
     best = float("inf")
