@@ -107,7 +107,7 @@ def test_a_phone_that_stays_away_is_given_up(phone: StandIn, bundle: Bundle) -> 
     start = time.monotonic()
     with pytest.raises(DeviceError, match=r"did not come back within 0.3 s.*plug it in"):
         Adb(adb=phone.adb, patience=0.3).run(bundle, [sample()])
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 50  # and not the minute that it is given otherwise
 
 
 def test_a_slow_phone_is_given_up(phone: StandIn, bundle: Bundle) -> None:
