@@ -68,7 +68,7 @@ def test_keys_do_not_show() -> None:
 
 
 def use(grant: Grant) -> None:
-    """A session, in which nothing happens: the server is free again after it."""
+    """A session, in which nothing happens: the server is free again soon after it."""
     key = f"client:{grant.match}".encode()
     with socket.create_connection((grant.address.host, grant.address.port), 10) as session:
         session.sendall(struct.pack("<ii", 0xFF271, len(key)) + key)
@@ -87,6 +87,7 @@ def test_a_server_is_granted_once(tracker: Address, servers: list[Address]) -> N
 
 
 def test_clients_that_want_one_server_each_get_it(tracker: Address, servers: list[Address]) -> None:
+    registered(tracker, 2)  # again, after a session that ended as abruptly as `use` ends it
     client = Tracker(tracker)
     found: dict[Address, Address] = {}
 
