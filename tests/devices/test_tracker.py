@@ -105,6 +105,7 @@ def test_clients_that_want_one_server_each_get_it(tracker: Address, servers: lis
 
 
 def test_an_unknown_key_is_told_and_no_key_shown(tracker: Address, servers: list[Address]) -> None:
+    registered(tracker, 2)
     with pytest.raises(NoSuchServer, match="no server with this key, and 2 with other k") as caught:
         Tracker(tracker).request("mellon")
     assert KEY not in str(caught.value) and "mellon" not in str(caught.value)
