@@ -112,16 +112,20 @@ def tune_model(
 
 
 def _compile(bundle: Bundle, history: History, winners: Winners) -> Tuned:
-    """The model once more, from its last stage on, with the knobs of `winners`."""
+    """The model once more, from its last stage on, with the knobs of `winners`; what was split
+    for the winners in use before is decided anew."""
     manifest, captured = bundle.manifest, history.captured
     target = manifest.target
     knobs = KnobSource((winners, *history.knobs.records), history.knobs.shipped)
     pipeline, stages = history.pipeline, history.stages
-    splits = knobs.splits(target)
-    if splits:
-        split = SplitFused(splits)
-        more = run_pipeline(stages[-1].graph_module, captured.example_inputs, (split,))
-        pipeline, stages = (*pipeline, split), (*stages, *more)
+    splits, earlier = knobs.splits(target), history.knobs.splits(target)
+    if splits != earlier:
+        if pipeline[-1] == SplitFused(earlier):
+            pipeline, stages = pipeline[:-1], stages[:-1]
+        if splits:
+            split = SplitFused(splits)
+            more = run_pipeline(stages[-1].graph_module, captured.example_inputs, (split,))
+            pipeline, stages = (*pipeline, split), (*stages, *more)
     program = lower(stages[-1].graph_module, target, manifest.model, knobs)
     attachments = {sample.NAME: bundle.file(sample.NAME).read_bytes()}
     used = winners_used(program, stages, captured, pipeline, knobs)

@@ -1,6 +1,7 @@
 """`CompiledModel.tune`: the whole model before and after, and what is kept."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,27 @@ def test_a_fused_op_that_is_faster_apart_is_taken_apart(
     assert "mlp" not in names and names.count("linear") >= 4
     assert better.history is not None and better.history.pipeline[-1].name == "split-fused"
     assert np.abs(outputs(better) - outputs(compiled())).max() <= 1e-5
+
+
+def test_what_was_split_before_is_decided_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuned_model, "difference_interval", lambda after, before: (-2.0, -1.0))
+    monkeypatch.setattr(tuned_model, "tune", found(splits=True))
+    apart = compiled().tune(trials=1, work_dir=tmp_path / "one")
+    again = apart.tune(trials=1, work_dir=tmp_path / "one")
+    assert again.history is not None
+    assert [step.name for step in again.history.pipeline].count("split-fused") == 1
+
+    tuning = found(flatten(task("mlp").default) | {"rows": 20}, splits=True)(work_dir=tmp_path)
+    (split,) = tuning.winners.splits
+    slower = tuning.winners.model_copy(
+        update={"splits": (split.model_copy(update={"apart": 3.0}),)}
+    )
+    monkeypatch.setattr(tuned_model, "tune", lambda *_, **__: replace(tuning, winners=slower))
+    fused = apart.tune(trials=1, work_dir=tmp_path)
+    assert [call.op for call in fused.bundle.manifest.calls].count("mlp") == 2
+    assert np.abs(outputs(fused) - outputs(compiled())).max() <= 1e-5
 
 
 def test_a_wrong_model_is_an_error_and_keeps_nothing(

@@ -126,7 +126,16 @@ class Winners(_Frozen):
         return other.model_copy(update=merged)
 
     def dump(self, path: Path) -> None:
-        """Write a file that `load` reads, whole or not at all; a line for each winner."""
+        """Write a file that `load` reads, whole or not at all; a line for each winner.
+
+        Raises `TuningError` if it cannot be written.
+        """
+        try:
+            self._write(path)
+        except OSError as error:
+            raise TuningError(f"cannot write {path}: {error.strerror}") from error
+
+    def _write(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:

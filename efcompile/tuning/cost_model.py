@@ -36,10 +36,16 @@ class _Task:
 
 @dataclass
 class KnobCostModel:
-    """Learns seconds by knobs; `seed` makes it repeatable.  Tasks share nothing."""
+    """Learns seconds by knobs; `seed` makes it repeatable.  Tasks share nothing.
+
+    Making one raises `ToolchainError` if scikit-learn is missing: before anything is measured.
+    """
 
     seed: int = 0
     _tasks: dict[Key, _Task] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _forest(self.seed)
 
     def learn(self, key: Key, values: Mapping[str, int], seconds: float | None) -> None:
         """A measurement of the task `key`; None or infinite for a candidate that failed."""

@@ -16,6 +16,8 @@ from threading import Lock
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from efcompile.errors import TuningError
+
 Key = tuple[str, str]
 """A task's: its kernel's name and its shape as text."""
 Vector = tuple[tuple[str, int], ...]
@@ -30,7 +32,7 @@ class Entry(BaseModel):
     kernel: str
     shape: str
     knobs: dict[str, int]
-    seconds: float | None
+    seconds: float | None = Field(gt=0, allow_inf_nan=False)
     error: float | None = None
     failure: str = ""
     device: str
@@ -65,7 +67,7 @@ class Journal:
         # A line cut short must not swallow the next one.
         journal._cut_short = bool(text) and not text.endswith("\n")
         damaged = []
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):
             if not line.strip():
                 continue
             try:
@@ -77,21 +79,34 @@ class Journal:
         if damaged:
             numbers = ", ".join(map(str, damaged))
             warnings.warn(
-                f"{path}: passed over damaged trials in line {numbers}; they can be run again",
+                f"{path}: passed over damaged trials in line {numbers}; the rest is used",
                 stacklevel=2,
             )
         return journal
 
     def add(self, entry: Entry) -> None:
-        """Keep `entry`, on disk before this returns."""
+        """Keep `entry`, on disk before this returns.
+
+        Raises `TuningError` if it cannot be written.
+        """
         with self._lock:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(("\n" if self._cut_short else "") + entry.model_dump_json() + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+            line = ("\n" if self._cut_short else "") + entry.model_dump_json() + "\n"
+            try:
+                self._append(line)
+            except OSError as error:
+                raise TuningError(
+                    f"{self.path}: cannot keep a trial ({error.strerror}); mend that and run "
+                    "again: trials that ended before are kept"
+                ) from error
             self._cut_short = False
             self.entries.setdefault(entry.key, {})[vector(entry.knobs)] = entry
+
+    def _append(self, line: str) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
 
     def of(self, key: Key) -> dict[Vector, Entry]:
         """All trials of one task by their knobs."""

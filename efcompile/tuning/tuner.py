@@ -2,7 +2,7 @@
 
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -20,19 +20,19 @@ from efcompile.targets.target import Target
 from efcompile.tuning.acceptance import decide
 from efcompile.tuning.bench import Bench, Candidate, seconds
 from efcompile.tuning.board import Board, Watch
+from efcompile.tuning.contender import Contender
+from efcompile.tuning.cost_model import KnobCostModel
 from efcompile.tuning.database import Database, open_database
 from efcompile.tuning.fusion import chain_of, contestants, judge_fusion
-from efcompile.tuning.journal import Entry, Journal, Key
+from efcompile.tuning.journal import Journal, Key
 from efcompile.tuning.progress import Progress, TaskState
 from efcompile.tuning.scheduler import tune_tasks
 from efcompile.tuning.search import Builder, Runner, Trials
-from efcompile.tuning.space import KnobSpace, identify, knob_space
+from efcompile.tuning.space import KnobSpace, Values, identify, knob_space
 from efcompile.tuning.task import Task
 
 HEAVIEST = 10
 """Tasks that are tuned, if nobody says."""
-FINALISTS = 3
-"""Candidates of a task that are measured again beside what it started with."""
 ROUNDS = 40
 """Rounds, at least, of that."""
 MOST = 2
@@ -81,27 +81,19 @@ def tune(
     early what won on related targets.  Once `stop` is set it ends with the batch at hand, and what
     was found counts.  Raises `TuningError` when there is nothing to tune, and `DeviceError` when
     the device is gone or cannot run the kernels as they are; every finished trial is in the
-    journal then.
+    journal then.  `TuningError` too if `work_dir` cannot be written.
     """
     if not tasks:
         raise TuningError("this model has no kernel with knobs to tune")
     if trials < 1 or heaviest < 1:
         raise TuningError(f"nothing to do in {trials} trials of {heaviest} tasks: ask for some")
+    _check_writable(work_dir)
+    cost_model = KnobCostModel()
     stop = stop or threading.Event()
     board = Board(device, trials, watch)
     with tempfile.TemporaryDirectory(prefix="efcompile-tune-") as scratch:
         bench = Bench(device, target, settings, Path(scratch))
-        return _Run(bench, board, knobs, work_dir, stop).all(tasks, heaviest, trials)
-
-
-@dataclass(frozen=True, eq=False)
-class _Contender:
-    """A task that is tuned: its space, the knobs it starts with, and their cost."""
-
-    task: Task
-    space: KnobSpace
-    start: dict[str, int]
-    cost: float
+        return _Run(bench, board, knobs, work_dir, stop, cost_model).all(tasks, heaviest, trials)
 
 
 class _Run:
@@ -112,9 +104,10 @@ class _Run:
         knobs: KnobSource,
         work_dir: Path,
         stop: threading.Event,
+        cost_model: KnobCostModel,
     ) -> None:
         self._bench, self._board, self._knobs = bench, board, knobs
-        self._work_dir, self._stop = work_dir, stop
+        self._work_dir, self._stop, self._cost_model = work_dir, stop, cost_model
 
     def all(self, tasks: Sequence[Task], heaviest: int, trials: int) -> Tuning:
         self._board.begin("what is there")
@@ -129,12 +122,18 @@ class _Run:
         chosen = contenders[:heaviest]
         self._board.show([(one.task, one.cost) for one in chosen], unit)
         searched = [*chosen, *self._rivals(chosen)]
-        journal = Journal.open(folder / "trials.jsonl")
-        with open_database(folder) as database:
+        records = _records(folder, self._bench.settings.threads)
+        with open_database(records) as database:
+            journal = Journal.open(records / "trials.jsonl")
             self._remember(journal, database, searched)
-            self._search(journal, database, searched, related, trials, folder)
+            self._search(journal, database, searched, related, trials, records)
+            finalists = [one.finalists(database.history(one.task)) for one in searched]
         self._board.begin("the best once more, in turns")
-        winners = [found for one in searched if (found := self._confirm(journal, one, unit))]
+        winners = [
+            found
+            for one, best in zip(searched, finalists, strict=True)
+            if (found := self._confirm(one, best, unit))
+        ]
         base = Winners(
             target=TargetClass.of(self._bench.target),
             device=self._bench.device.name,
@@ -170,7 +169,7 @@ class _Run:
         analytic = flatten(task.default)
         return {p: v for p, v in now.items() if p in space.values or v != analytic[p]}
 
-    def _baseline(self, tasks: Sequence[Task]) -> tuple[list[_Contender], list[Outcome]]:
+    def _baseline(self, tasks: Sequence[Task]) -> tuple[list[Contender], list[Outcome]]:
         """Every task with its cost as it is, heaviest first, and the outcomes."""
         spaces = [knob_space(task) for task in tasks]
         starts = [self._start(task, space) for task, space in zip(tasks, spaces, strict=True)]
@@ -188,11 +187,11 @@ class _Run:
                     f"{self._bench.device.name} cannot run {task.name} as it is without tuning: "
                     f"{outcome.failure}. `efcompile devices doctor` may tell why"
                 )
-            found.append(_Contender(task, space, start, seconds(outcome) * 1e9))
+            found.append(Contender(task, space, start, seconds(outcome) * 1e9))
         found.sort(key=lambda one: -one.task.times * one.cost)
         return found, outcomes
 
-    def _rivals(self, chosen: Sequence[_Contender]) -> list[_Contender]:
+    def _rivals(self, chosen: Sequence[Contender]) -> list[Contender]:
         """The parts of the fused ops among `chosen` that are not much slower apart, as they are:
         with better knobs they may win."""
         found: dict[Key, Task] = {}
@@ -213,7 +212,7 @@ class _Run:
         ]
         return self._baseline(new)[0] if new else []
 
-    def _remember(self, journal: Journal, database: Database, chosen: Sequence[_Contender]) -> None:
+    def _remember(self, journal: Journal, database: Database, chosen: Sequence[Contender]) -> None:
         """Put the knobs it starts with, and trials that a killed run left in the journal alone,
         into the database: the search goes on from there."""
         for one in chosen:
@@ -236,7 +235,7 @@ class _Run:
         self,
         journal: Journal,
         database: Database,
-        chosen: Sequence[_Contender],
+        chosen: Sequence[Contender],
         related: Sequence[Winners],
         trials: int,
         folder: Path,
@@ -253,17 +252,17 @@ class _Run:
             trials=left,
             per_task=MOST * -(-trials // len(chosen)),
             batch=BATCH * self._board.devices,
-            starts={one.task.key: _starts(one, related) for one in chosen},
+            starts={one.task.key: one.starts(related) for one in chosen},
             builder=Builder(trying, identify),
             runner=Runner(trying),
             database=database,
+            cost_model=self._cost_model,
             stop=self._stop,
             log=folder / "metaschedule.log",
         )
 
-    def _confirm(self, journal: Journal, one: _Contender, unit: str) -> Winner | None:
-        """The knobs that win over the start in turns, if any do."""
-        finalists = _finalists(journal, one)
+    def _confirm(self, one: Contender, finalists: Sequence[Values], unit: str) -> Winner | None:
+        """Those of the `finalists` that win over the start in turns, if any do."""
         wanted = [one.start, *finalists]
         compiled = self._bench.compile([(one.task, values) for values in wanted])
         built = [
@@ -294,22 +293,24 @@ class _Run:
         )
 
 
-def _finalists(journal: Journal, one: _Contender) -> list[Mapping[str, int]]:
-    """The best of the journal that were not slower than the start, and are legal still."""
-    found: list[tuple[float, Entry]] = [
-        (entry.seconds, entry)
-        for entry in journal.of(one.task.key).values()
-        if entry.seconds is not None
-        and entry.knobs != one.start
-        and one.space.covers(entry.knobs)
-        and one.space.legal(entry.knobs)
-    ]
-    found.sort(key=lambda pair: pair[0])
-    limit = one.cost * 1e-9 * 1.02  # measured once each: a little slower may be a little faster
-    return [entry.knobs for cost, entry in found[:FINALISTS] if cost < limit]
+def _check_writable(work_dir: Path) -> None:
+    """Raise `TuningError` now, and not after minutes of measuring."""
+    try:
+        work_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=work_dir):
+            pass
+    except OSError as error:
+        raise TuningError(
+            f"{work_dir}: records cannot be written there ({error.strerror}); give another folder"
+        ) from error
 
 
-def _parts_used(chosen: Sequence[_Contender], splits: Sequence[Split]) -> set[Key]:
+def _records(folder: Path, threads: int) -> Path:
+    """Where trials of so many threads are: times of other numbers cannot be compared with them."""
+    return folder if threads == 1 else folder / f"{threads}-threads"
+
+
+def _parts_used(chosen: Sequence[Contender], splits: Sequence[Split]) -> set[Key]:
     """The kernels of fused ops that are better apart."""
     paying = {split.signature for split in splits if split.pays}
     return {
@@ -318,15 +319,3 @@ def _parts_used(chosen: Sequence[_Contender], splits: Sequence[Split]) -> set[Ke
         if signature(one.task.call) in paying
         for link in chain_of(one.task)
     }
-
-
-def _starts(one: _Contender, related: Sequence[Winners]) -> list[Mapping[str, int]]:
-    """Vectors to try early: the analytic default, then what won on related targets."""
-    kernel, shape = one.task.key
-    theirs = [
-        winner.knobs
-        for winners in related
-        for winner in winners.winners
-        if (winner.kernel, winner.shape) == (kernel, shape)
-    ]
-    return [one.space.start, *theirs]

@@ -89,6 +89,6 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_put_in_place_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "winners.json").mkdir()
-    with pytest.raises(OSError):
+    with pytest.raises(TuningError, match="cannot write"):
         winners(ARM).dump(tmp_path / "winners.json")
     assert [entry.name for entry in tmp_path.iterdir()] == ["winners.json"]

@@ -59,7 +59,6 @@ def test_tasks_share_nothing() -> None:
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, candidates = _taught(20), list(knob_space(task()).all())[:5]
     monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
     with pytest.raises(ToolchainError, match=r"scikit-learn.*pip install 'efcompile\[tune\]'"):
-        model.scores(KEY, candidates)
+        KnobCostModel()

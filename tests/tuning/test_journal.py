@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from efcompile.errors import TuningError
 from efcompile.tuning.journal import Entry, Journal, vector
 
 
@@ -16,6 +17,32 @@ def entry(rows: int, seconds: float | None = 1e-3, failure: str = "") -> Entry:
         failure=failure,
         device="local",
     )
+
+
+@pytest.mark.parametrize("cost", ["NaN", "Infinity", "-0.001", "0"])
+def test_a_cost_that_cannot_be_is_damage(tmp_path: Path, cost: str) -> None:
+    journal = Journal.open(tmp_path / "trials.jsonl")
+    for rows in (4, 5):
+        journal.add(entry(rows))
+    first, second = journal.path.read_text().splitlines()
+    damaged = second.replace('"seconds":0.001', f'"seconds":{cost}')
+    assert damaged != second
+    journal.path.write_text(f"{first}\n{damaged}\n")
+    with pytest.warns(UserWarning, match="line 2"):
+        again = Journal.open(journal.path)
+    assert set(again.of(("gemm", "Shape(m=1)"))) == {vector({"tile.rows": 4})}
+
+
+def test_a_failure_may_say_anything(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path / "trials.jsonl")
+    journal.add(entry(4, None, failure="one\u2028two\x85three\nfour"))
+    assert Journal.open(journal.path).entries == journal.entries
+
+
+def test_a_trial_that_cannot_be_kept_is_said(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(TuningError, match=r"cannot keep a trial .*run again"):
+        Journal(tmp_path / "taken" / "trials.jsonl").add(entry(4))
 
 
 def test_what_was_added_is_read_again(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """A whole run on this machine: small, and real."""
 
+import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from efcompile.bundle.trial import TrialSettings
 from efcompile.devices.local import Local
 from efcompile.devices.qemu import Qemu
-from efcompile.errors import DeviceError, TuningError
+from efcompile.errors import DeviceError, ToolchainError, TuningError
 from efcompile.kernels.knob_source import ANALYTIC
 from efcompile.kernels.knobs import flatten
 from efcompile.kernels.tuned import Winner, Winners
@@ -79,6 +81,34 @@ def test_what_only_the_journal_knows_goes_into_the_database(tmp_path: Path) -> N
         for one in tasks():
             known = {tuple(sorted(values.items())) for values, _ in database.history(one)}
             assert known >= set(journal.of(one.key))
+
+
+def test_trials_of_other_numbers_of_threads_are_kept_apart(tmp_path: Path) -> None:
+    run(tmp_path, 3)
+    both = run(tmp_path, 2, settings=replace(QUICK, threads=2))
+    one = Journal.open(both.folder / "trials.jsonl").entries
+    two = Journal.open(both.folder / "2-threads" / "trials.jsonl").entries
+    assert [sum(map(len, found.values())) for found in (one, two)] == [3, 2]
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_anything_is_measured(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").write_text("")
+    heard: list[Progress] = []
+    with pytest.raises(TuningError, match=r"file: records cannot be written .*another folder"):
+        run(tmp_path / "file", 2, watch=heard.append)
+    assert heard == []
+
+
+def test_a_missing_library_is_said_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
+    heard: list[Progress] = []
+    with pytest.raises(ToolchainError, match="scikit-learn"):
+        run(tmp_path, 2, watch=heard.append)
+    assert heard == []
 
 
 def test_a_wish_to_stop_ends_it_with_what_was_found(tmp_path: Path) -> None:
