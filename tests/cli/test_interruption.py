@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -18,6 +19,20 @@ def test_the_first_is_a_wish() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.wait(5)
     assert said == ["stopping"]
+
+
+def test_a_thread_that_was_there_before_does_not_swallow_it() -> None:
+    """The system may give it to that one, which does not block it as the main thread does."""
+    over = threading.Event()
+    old = threading.Thread(target=over.wait)
+    old.start()
+    try:
+        with stop_on_interrupt() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stop.wait(5)
+    finally:
+        over.set()
+        old.join()
 
 
 def test_the_second_wakes_the_main_thread() -> None:
