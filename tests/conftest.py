@@ -1,10 +1,15 @@
 """What holds for all tests."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
 import pytest
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, and programs they start
+# inherit that; some tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

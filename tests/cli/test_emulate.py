@@ -103,9 +103,11 @@ def test_a_running_tracker_has_its_port() -> None:
 )
 def test_the_real_one() -> None:
     command = [sys.executable, "-m", "efcompile", "devices", "emulate"]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert running.stdout is not None
-    assert running.stdout.readline().startswith("ready: ")
-    running.send_signal(signal.SIGINT)
-    assert running.wait(30) == 0
-    running.stdout.close()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stdout is not None
+            assert running.stdout.readline().startswith("ready: ")
+            running.send_signal(signal.SIGINT)
+            assert running.wait(30) == 0
+        finally:
+            running.kill()

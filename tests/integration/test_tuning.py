@@ -80,7 +80,10 @@ def test_the_loop_of_a_phone_over_rpc(tmp_path: Path) -> None:
             found = _tuned(tmp_path, *over)
         finally:
             server.send_signal(signal.SIGINT)
-            server.wait(60)
+            try:
+                server.wait(60)
+            finally:
+                server.kill()
     assert found["trials"] == 4
     assert found["before"]["kind"] == found["after"]["kind"] == "emulated"
     assert found["relative_error"] < 1e-4
