@@ -29,7 +29,6 @@ def test_a_model_is_compiled_cold_with_kept_kernels_and_again(
         assert min(seconds.values()) >= 0
     cold, kept, again = figure["calls"].values()
     assert set(cold) == set(kept) == set(STEPS)
-    assert kept["kernels"] < cold["kernels"]
     assert set(again) == {"capture", "reuse", "bundle", "other"}
     assert figure["imports"] > 0
     assert f"{SMALL}: seconds of optimize" in capsys.readouterr().out
