@@ -18,6 +18,9 @@ from efcompile.kernels.span import Span
 Sink = Callable[[Emitter, Expr, Expr, int, Expr], None]
 """``sink(e, row, column, lanes, value)`` finishes (activation, residual) and stores a vector."""
 
+Source = Callable[[Emitter, Expr, Expr, int], Expr]
+"""``source(e, row, column, lanes)`` is a vector that sums start from."""
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -94,12 +97,14 @@ def gemm(
     stage: View | None = None,
     weight_stride: int | None = None,
     prefetch: Prefetch | None = None,
+    initial: Source | None = None,
 ) -> None:
     """Emit the product for the row tiles of `rows` and the column panels of `panels`.
 
     `weights` are packed panels, or a matrix [K, columns] with rows `weight_stride` apart.
     With `stage` (scratch of rows * panel floats) a tile's sums are stored there first and the
     sink runs over them in a small loop: for epilogues too heavy for the accumulators.
+    Sums start from `initial`, by default from the bias or from zero.
     """
     panel = tile.panel
     depth = sum(segment.total for segment in segments)
@@ -112,7 +117,9 @@ def gemm(
                 share = depth // tile.unroll * prefetch.step(tile.unroll, pitch)
                 start = e.let((prefetch.done + index) * share)
                 ahead = _Ahead(w.at(depth * pitch + start), prefetch.step(tile.unroll, pitch))
-            code = _Code(tile, column, widths, segments, w, pitch, bias, sink, stage, ahead)
+            code = _Code(
+                tile, column, widths, segments, w, pitch, bias, sink, stage, ahead, initial
+            )
             _tile(e, code, row, count)
 
         w = weights.at(column * depth if weight_stride is None else column)
@@ -176,6 +183,7 @@ class _Code:
     sink: Sink | SideBySide
     stage: View | None
     ahead: _Ahead | None
+    initial: Source | None
 
     @property
     def vectors(self) -> list[tuple[int, int, int]]:
@@ -197,6 +205,10 @@ def _tile(e: Emitter, code: _Code, row: Expr, count: int) -> None:
         for _, start, lanes in vectors
     ]
     sums = [[e.register(lanes, value=initial[v]) for v, _, lanes in vectors] for _ in range(count)]
+    if code.initial is not None:
+        for r in range(count):
+            for v, start, lanes in vectors:
+                e.set(sums[r][v], code.initial(e, row + r, column + start, lanes))
     done, steps = 0, 0
     for segment in code.segments:
         a = segment.a.at(row * segment.stride)
