@@ -1,14 +1,15 @@
-"""The pointwise MLP: both products of a block of rows in one go, its hidden rows in the cache."""
+"""The pointwise MLP: both products of a block of rows in one go, its hidden rows in the cache.
+
+On x86 blocks large enough are multiplied by `strassen`, see `mlp_strassen`.
+"""
 
 from dataclasses import dataclass
-from math import prod
-from typing import Any
 
+from efcompile.kernels import mlp_strassen
 from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.emit import Emitter, Expr, View, int32
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
-from efcompile.kernels.reference import te_activation, te_function
-from efcompile.kernels.refusal import refusal
+from efcompile.kernels.mlp_shape import Shape, plain, shape_of
 from efcompile.kernels.register_tile import NEON_ROWS, Tile, choose_tile, pack_panels
 from efcompile.kernels.side_by_side import SideBySide, fits, lay_side_by_side, own_base
 from efcompile.kernels.spaces import (
@@ -23,30 +24,17 @@ from efcompile.kernels.spaces import (
     unroll_legal,
 )
 from efcompile.kernels.span import Span
+from efcompile.kernels.strassen import cycles, half, plain_cycles
 from efcompile.kernels.tile import Prefetch, Segment, Sink, gemm, store_epilogue
 from efcompile.targets.target import Target
-from efcompile.tvm_api import te
-
-
-@dataclass(frozen=True)
-class Shape:
-    """``act(x[m, k] @ w1[h, k].T + b1) @ w2[n, h].T + b2 + residual[m, n]``."""
-
-    m: int
-    n: int
-    k: int
-    h: int
-    bias1: bool
-    bias2: bool
-    residual: bool
-    act: str
 
 
 @dataclass(frozen=True)
 class Knobs:
     """The tiles of the two products, the rows of a block, which is a task, whether both read
-    their rows `side_by_side` (the tiles are equally high then), and whether their weights are
-    asked for a panel ahead.
+    their rows `side_by_side` (the tiles are equally high then), whether their weights are
+    asked for a panel ahead, and whether both are cut into quarters (`strassen`; the tiles are
+    those of a quarter then).
 
     A tall block goes over the weights seldom, a short one has its hidden rows in L1.  What is
     side by side is copied, and spares NEON loads.  Asking ahead hides the way of weights from
@@ -58,47 +46,7 @@ class Knobs:
     rows: int
     side_by_side: bool
     prefetch: bool
-
-
-def shape_of(call: OpCall) -> Shape | str:
-    """The shape of an `mlp` call, or why it is not one for this kernel."""
-    x, weight1, weight2 = (call.operand(name) for name in ("x", "weight1", "weight2"))
-    return refusal(call, ("weight1", "weight2", "bias1", "bias2")) or Shape(
-        prod(x.shape[:-1]),
-        weight2.shape[0],
-        weight1.shape[1],
-        weight1.shape[0],
-        call.args["bias1"] is not None,
-        call.args["bias2"] is not None,
-        call.args["residual"] is not None,
-        call.args["act"],
-    )
-
-
-def plain(shape: Shape) -> Any:
-    """The algorithm, naively: x, weight1, [bias1], weight2, [bias2], [residual] -> [m, n]."""
-    x = te.placeholder((shape.m, shape.k), name="x")
-    operands = [x]
-
-    def linear(source: Any, n: int, k: int, bias: bool, name: str) -> Any:
-        weight = te.placeholder((n, k), name=f"{name}_weight")
-        operands.append(weight)
-        axis = te.reduce_axis((0, k), name="kk")
-        y = te.compute((shape.m, n), lambda i, j: te.sum(source[i, axis] * weight[j, axis], axis))
-        if not bias:
-            return y
-        shift = te.placeholder((n,), name=f"{name}_bias")
-        operands.append(shift)
-        return te.compute((shape.m, n), lambda i, j: y[i, j] + shift[j])
-
-    hidden = linear(x, shape.h, shape.k, shape.bias1, "up")
-    result = linear(te_activation(hidden, shape.act), shape.n, shape.h, shape.bias2, "down")
-    if shape.residual:
-        residual = te.placeholder((shape.m, shape.n), name="residual")
-        operands.append(residual)
-        summed = result
-        result = te.compute((shape.m, shape.n), lambda i, j: summed[i, j] + residual[i, j])
-    return te_function([*operands, result])
+    strassen: bool
 
 
 def block_rows(shape: Shape, target: Target) -> int:
@@ -120,14 +68,38 @@ def block_rows(shape: Shape, target: Target) -> int:
 
 
 def default_knobs(shape: Shape, target: Target) -> Knobs:
-    """Blocks by `block_rows`, and the tiles that fit them best."""
-    rows = block_rows(shape, target)
-    up = choose_tile(rows, shape.h, target, shape.k)
-    down = choose_tile(rows, shape.n, target, shape.h)
+    """Blocks by `block_rows`, and the tiles that fit them best; quarters where they pay."""
+    plain = _knobs(shape, target, block_rows(shape, target), strassen=False)
+    if target.arch == "aarch64":
+        return plain
+    rows = mlp_strassen.block_rows(shape, target)
+    if rows is None:
+        return plain
+    cut = _knobs(shape, target, rows, strassen=True)
+    return min(plain, cut, key=lambda knobs: _cycles(shape, target, knobs))
+
+
+def _knobs(shape: Shape, target: Target, rows: int, strassen: bool) -> Knobs:
+    up, down = (choose_tile(*size[:2], target, size[2]) for size in _sizes(shape, rows, strassen))
     whole = up.lane_a and up.rows == down.rows and fits(shape.k) and fits(shape.h)
     # On NEON asking ahead showed as instructions only.
-    ahead = not up.lane_a
-    return Knobs(up, down, rows, whole, ahead)
+    return Knobs(up, down, rows, whole, prefetch=not up.lane_a, strassen=strassen)
+
+
+def _sizes(shape: Shape, rows: int, strassen: bool) -> tuple[tuple[int, int, int], ...]:
+    """Rows, columns and depth of the products that tiles make, up and down."""
+    up, down = (rows, shape.h, shape.k), (rows, shape.n, shape.h)
+    if not strassen:
+        return up, down
+    return tuple((half(m), n // 2, k // 2) for m, n, k in (up, down))
+
+
+def _cycles(shape: Shape, target: Target, knobs: Knobs) -> float:
+    """An estimate of both products, per row."""
+    estimate = cycles if knobs.strassen else plain_cycles
+    up = estimate(knobs.rows, shape.h, shape.k, knobs.up, target)
+    down = estimate(knobs.rows, shape.n, shape.h, knobs.down, target)
+    return (up + down) / knobs.rows
 
 
 @dataclass(frozen=True)
@@ -153,19 +125,33 @@ class _Scratch:
         return 4 * (self.stage + self.hidden + self.copied)
 
 
+def _scratch_bytes(shape: Shape, knobs: Knobs) -> int:
+    if knobs.strassen:
+        return mlp_strassen.Scratch.of(shape, knobs.rows, knobs.up, knobs.down).bytes
+    return _Scratch.of(shape, knobs).bytes
+
+
 def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
     """Tiles of both products, blocks up to four times as tall or short as the default's that
-    divide the rows or that tiles divide, and, where they make sense, copies and prefetch."""
+    divide the rows or that tiles divide, and, where they make sense, quarters, copies and
+    prefetch."""
     default = default_knobs(shape, target)
     least, most = -(-default.rows // 4), min(shape.m, 4 * default.rows)
     divisors = [rows for rows in range(least, most + 1) if shape.m % rows == 0]
     tiles = [default.up.rows * 2**power for power in range(8)]
     rows = {default.rows, *divisors, *(rows for rows in tiles if least <= rows <= most)}
     copies = default.up.lane_a and fits(shape.k) and fits(shape.h)
+    cuts = target.arch == "x86_64" and mlp_strassen.blocks(shape) != ()
+    ways = [_sizes(shape, default.rows, strassen) for strassen in (False, True)[: 1 + cuts]]
+    tiles_of: dict[str, set[int]] = {}
+    for up, down in ways:
+        for name, (m, n, _) in (("up", up), ("down", down)):
+            for path, values in tile_choices(name, m, n, target, TWO_PRODUCTS).items():
+                tiles_of.setdefault(path, set()).update(values)
     return {
-        **tile_choices("up", default.rows, shape.h, target, TWO_PRODUCTS),
-        **tile_choices("down", default.rows, shape.n, target, TWO_PRODUCTS),
+        **{path: tuple(sorted(values)) for path, values in tiles_of.items()},
         "rows": tuple(sorted(rows)),
+        **({"strassen": (0, 1)} if cuts else {}),
         **({"side_by_side": (0, 1)} if copies else {}),
         **prefetch_choices(target, copies),
     }
@@ -175,25 +161,30 @@ def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
     """Whether both tiles fit a block and one another, and prefetch is chosen where there is
     any."""
     up, down, rows = knobs.up, knobs.down, knobs.rows
+    if not 1 <= rows <= shape.m:
+        return False
+    if knobs.strassen and (up.lane_a or rows not in mlp_strassen.blocks(shape)):
+        return False
+    first, second = _sizes(shape, rows, knobs.strassen)
     if not (
-        1 <= rows <= shape.m
-        and tile_legal(up, rows, shape.h, target, shape.k, TWO_PRODUCTS)
-        and tile_legal(down, rows, shape.n, target, shape.h, TWO_PRODUCTS)
+        tile_legal(up, *first[:2], target, first[2], TWO_PRODUCTS)
+        and tile_legal(down, *second[:2], target, second[2], TWO_PRODUCTS)
     ):
         return False
     default = default_knobs(shape, target)
     aside = up.rows == down.rows and aside_legal(up, shape.k) and aside_legal(down, shape.h)
-    ahead = knobs.prefetch, default.prefetch
-    used, usual = _Scratch.of(shape, knobs), _Scratch.of(shape, default)
+    # A factor is always followed by another: weights can be asked for ahead.
+    turned = knobs.strassen or any(
+        prefetch_legal(knobs.prefetch, default.prefetch, m, n, tile, knobs.side_by_side)
+        for tile, (m, n, _) in ((up, first), (down, second))
+    )
+    used, usual = _scratch_bytes(shape, knobs), _scratch_bytes(shape, default)
     return (
         (aside or not knobs.side_by_side)
         and unroll_legal(up, knobs.side_by_side)
         and unroll_legal(down, knobs.side_by_side)
-        and (
-            prefetch_legal(*ahead, rows, shape.h, up, knobs.side_by_side)
-            or prefetch_legal(*ahead, rows, shape.n, down, knobs.side_by_side)
-        )
-        and scratch_legal(used.bytes, usual.bytes, target)
+        and turned
+        and scratch_legal(used, usual, target)
         and tasks_legal(_tasks(shape, rows), _tasks(shape, default.rows), target)
     )
 
@@ -204,6 +195,8 @@ def _tasks(shape: Shape, rows: int) -> int:
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
     """x, weight1's panels, bias1, weight2's panels, bias2, residual."""
+    if knobs.strassen:
+        return mlp_strassen.pack(call, knobs.up, knobs.down)
     up = pack_panels(call.value("weight1"), knobs.up.panel)
     down = pack_panels(call.value("weight2"), knobs.down.panel)
     return ["x", up, *call.present("bias1"), down, *call.present("bias2", "residual")]
@@ -211,6 +204,10 @@ def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
 
 def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     """Pointers: x, packed weight1, [bias1], packed weight2, [bias2], [residual], out."""
+    if knobs.strassen:
+        return mlp_strassen.build(
+            symbol, shape, target, knobs.rows, knobs.up, knobs.down, knobs.prefetch
+        )
     e = Emitter()
     x, weight1 = e.pointer("x"), e.pointer("weight1")
     bias1 = e.optional("bias1", shape.bias1)

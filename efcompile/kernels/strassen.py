@@ -1,0 +1,247 @@
+"""Seven products for eight: a matrix product cut once into quarters.
+
+Strassen's algorithm in Winograd's form (Strassen 1969; Winograd 1971: 15 additions).  With A's
+quarters by halves of rows and of k, and B's (the transposed weight's) by halves of k and of
+columns,
+
+    P1 = A11 B11         P5 = (A21 + A22) (B12 - B11)
+    P2 = A12 B21         P6 = (A21 + A22 - A11) (B22 - B12 + B11)
+    P3 = (A12 - S2) B22  P7 = (A11 - A21) (B22 - B12)
+    P4 = A22 (B21 - T2)  with S2, T2 the factors of P6
+
+    C11 = P1 + P2   C12 = P1 + P6 + P5 + P3   C21 = P1 + P6 + P7 + P4   C22 = P1 + P6 + P7 + P5
+
+The factors of B are made when weights are packed, which therefore take 7/4 of the room; those of
+A by `split`, or by `Factors.sink` where a product makes the rows.  An eighth of the multiply-adds
+goes; moves of sums and factors take a third to a half of that again, so it pays for products that
+are large in all dimensions.  Rounding errors stay within twice those of the plain product (sums
+of k are half as long).
+
+Rows come in pairs, one of each half: what is not finite in one reaches the other.  Callers see to
+it that both belong to one image.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from efcompile.kernels.activations import VECTOR
+from efcompile.kernels.emit import Emitter, Expr, View, float32, int32
+from efcompile.kernels.kernel import Array
+from efcompile.kernels.register_tile import Tile, cost, vector_widths
+from efcompile.kernels.span import Span
+from efcompile.kernels.tile import Prefetch, Segment, gemm
+from efcompile.targets.target import Target
+
+PRODUCTS = 7
+
+Four = Sequence[Expr]
+"""Vectors of one row and column in each quarter: 11, 12, 21, 22."""
+
+Sink = Callable[[Emitter, Expr, Expr, int, Four], None]
+"""``sink(e, row, column, lanes, four)`` finishes and stores, from a row and column of C11."""
+
+
+@dataclass(frozen=True)
+class Factors:
+    """The seven left factors of a matrix of `rows` x `depth` in `view`, one after the other:
+    each [ceil(rows / 2), depth / 2].  Of an odd number of rows the lower half has one less;
+    what stands in for it (any finite numbers) has no effect on the others."""
+
+    view: View
+    rows: int
+    depth: int
+
+    @property
+    def size(self) -> int:
+        """Floats of one factor."""
+        return half(self.rows) * (self.depth // 2)
+
+    def store(self, e: Emitter, row: Expr, column: Expr, lanes: int, four: Four) -> None:
+        """A `Sink`: keep the factors of four finished vectors."""
+        a11, a12, a21, a22 = four
+        both = e.let(a21 + a22)
+        rest = e.let(both - a11)
+        index = e.let(row * (self.depth // 2) + column)
+        for number, value in enumerate((a11, a12, a12 - rest, a22, both, rest, a11 - a21)):
+            e.store(self.view, index + number * self.size, value, lanes)
+
+
+LEAST_ROWS = 24
+"""Rows of a half that must share a factor of the weights: fewer, and what takes the time is
+loading 7/4 of the weights from memory (16 rows of 512 x 1024: 1.4 times the plain product's)."""
+
+_TILE, _MOVE = 20, 1.0
+"""Cycles that a tile takes to start and end, and that a vector's load or store takes."""
+
+
+def plain_cycles(m: int, n: int, k: int, tile: Tile, target: Target) -> float:
+    """An estimate of the plain product of m rows, n columns and k elements."""
+    tiles = -(-m // tile.rows) * -(-n // tile.panel)
+    return cost(m, n, tile.rows, tile.vectors, target, k) * k + tiles * _TILE
+
+
+def cycles(m: int, n: int, k: int, tile: Tile, target: Target) -> float:
+    """The same in seven products by `tile`, with the factors of A and the sums of C."""
+    products = PRODUCTS * plain_cycles(half(m), n // 2, k // 2, tile, target)
+    made, taken = half(m) * (k // 2) / target.lanes, half(m) * (n // 2) / target.lanes
+    return products + _MOVE * (11 * made + 18 * taken)
+
+
+def half(rows: int) -> int:
+    """Rows of the upper half."""
+    return -(-rows // 2)
+
+
+def factors_floats(rows: int, depth: int) -> int:
+    """Floats of all seven `Factors`."""
+    return PRODUCTS * half(rows) * (depth // 2)
+
+
+def sums_floats(rows: int, tile: Tile) -> int:
+    """Floats of scratch that `multiply` needs."""
+    return PRODUCTS * half(rows) * tile.panel
+
+
+def pack_factors(weight: Array, panel: int) -> Array:
+    """Weights [N, K], both even -> flat panels of half of the columns: of every panel the seven
+    right factors, each [K / 2, width]."""
+    n, k = weight.shape[0] // 2, weight.shape[1] // 2
+    b11, b12, b21, b22 = weight[:n, :k], weight[n:, :k], weight[:n, k:], weight[n:, k:]
+    rest = b22 - b12 + b11
+    factors = (b11, b21, b22, b21 - rest, b12 - b11, rest, b22 - b12)
+    parts = [f[c : c + panel].T.ravel() for c in range(0, n, panel) for f in factors]
+    return np.ascontiguousarray(np.concatenate(parts), dtype=np.float32)
+
+
+def split(e: Emitter, source: View, factors: Factors, lanes: int) -> None:
+    """Make the factors of a row-major matrix."""
+    columns, upper, lower = factors.depth // 2, half(factors.rows), factors.rows // 2
+
+    def row_code(row: Expr, whole: bool) -> None:
+        top = source.at(e.let(row * factors.depth))
+        bottom = source.at(e.let((row + upper) * factors.depth))
+
+        def body(column: Expr, width: int) -> None:
+            zero = float32(0.0, width)
+            four = [e.let(e.load(top, column, width)), e.let(e.load(top, column + columns, width))]
+            for start in (column, column + columns):
+                four.append(e.let(e.load(bottom, start, width)) if whole else zero)
+            factors.store(e, row, column, width, four)
+
+        with e.loop(columns // lanes, "vector") as vector:
+            if columns >= lanes:
+                body(e.let(vector * lanes), lanes)
+        start = columns - columns % lanes
+        for width in vector_widths(columns % lanes, lanes):
+            body(start, width)
+            start += width
+
+    with e.loop(lower, "row") as row:
+        row_code(row, True)
+    if lower < upper:
+        row_code(int32(lower), False)
+
+
+def store_quarters(
+    rows: int, columns: int, out: View, bias: View | None, act: str, residual: View | None
+) -> Sink:
+    """Store ``act(C + bias) + residual`` to row-major `out` of `rows` x `columns`."""
+    upper = half(rows)
+
+    def sink(e: Emitter, row: Expr, column: Expr, lanes: int, four: Four) -> None:
+        def put(lower: int, values: Four) -> None:
+            for side, value in enumerate(values):
+                at = column + side * (columns // 2)
+                index = e.let((row + lower * upper) * columns + at)
+                value = finish(e, value, bias, at, lanes, act)
+                if residual is not None:
+                    value = value + e.load(residual, index, lanes)
+                e.store(out, index, value, lanes)
+
+        put(0, four[:2])
+        if rows % 2 == 0:
+            put(1, four[2:])
+        else:
+            with e.when(row < int32(rows // 2)):
+                put(1, four[2:])
+
+    return sink
+
+
+def store_factors(factors: Factors, bias: View | None, act: str) -> Sink:
+    """Make ``act(C + bias)`` the left operand of the next product."""
+
+    def sink(e: Emitter, row: Expr, column: Expr, lanes: int, four: Four) -> None:
+        right = column + factors.depth // 2
+        starts = (column, right, column, right)
+        done = [
+            e.let(finish(e, value, bias, start, lanes, act))
+            for value, start in zip(four, starts, strict=True)
+        ]
+        factors.store(e, row, column, lanes, done)
+
+    return sink
+
+
+def finish(e: Emitter, value: Expr, bias: View | None, column: Expr, lanes: int, act: str) -> Expr:
+    """``act(value + bias)``."""
+    if bias is not None:
+        value = value + e.load(bias, column, lanes)
+    return VECTOR[act](e, e.let(value), lanes)
+
+
+def multiply(
+    e: Emitter,
+    tile: Tile,
+    columns: int,
+    factors: Factors,
+    weights: View,
+    sums: View,
+    sink: Sink,
+    prefetch: bool,
+) -> None:
+    """Emit the product of `factors` and weights (of `pack_factors`) of `columns` columns.
+
+    `sums` is scratch of `sums_floats`: a panel's seven products, which are then put together.
+    """
+    rows, depth, panel = half(factors.rows), factors.depth // 2, tile.panel
+    ahead = Prefetch.over(rows, PRODUCTS * columns, tile) if prefetch else None
+
+    def panel_code(column: Expr, width: int) -> None:
+        packed = weights.at(e.let(column * (PRODUCTS * depth)))
+        with e.loop(PRODUCTS, "product") as number:
+            target = sums.at(e.let(number * (rows * width)))
+
+            def keep(e: Emitter, row: Expr, at: Expr, lanes: int, value: Expr) -> None:
+                e.store(target, e.let(row * width + at), value, lanes)
+
+            a = factors.view.at(e.let(number * factors.size))
+            w = packed.at(e.let(number * (depth * width)))
+            row_tiles, panels = Span.whole(rows, tile.rows), Span.whole(width, panel)
+            gemm(e, tile, width, rows, row_tiles, panels, [Segment(a, depth, depth)],
+                 w, None, keep, prefetch=ahead)  # fmt: skip
+        with e.loop(rows, "row") as row:
+            start = 0
+            for lanes in vector_widths(width, tile.lanes):
+                index = e.let(row * width + start)
+                four = _put_together(e, sums, index, rows * width, lanes)
+                sink(e, row, e.let(column + start), lanes, four)
+                start += lanes
+
+    with e.loop(columns // 2 // panel, "panel") as index:
+        if columns // 2 >= panel:
+            panel_code(e.let(index * panel), panel)
+    if columns // 2 % panel:
+        panel_code(columns // 2 // panel * panel, columns // 2 % panel)
+
+
+def _put_together(e: Emitter, sums: View, index: Expr, size: int, lanes: int) -> Four:
+    """The four quarters' vectors at `index` of each of the seven products."""
+    p1, p2, p3, p4, p5, p6, p7 = (
+        e.let(e.load(sums, index + number * size, lanes)) for number in range(PRODUCTS)
+    )
+    u2 = e.let(p1 + p6)
+    u3 = e.let(u2 + p7)
+    return e.let(p1 + p2), e.let(e.let(u2 + p5) + p3), e.let(u3 + p4), e.let(u3 + p5)

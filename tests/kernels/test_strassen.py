@@ -1,0 +1,92 @@
+"""The product in seven, on its own; `test_mlp` has it inside a kernel."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from efcompile.kernels.emit import Emitter
+from efcompile.kernels.kernel import Array, Built
+from efcompile.kernels.register_tile import Tile, choose_tile
+from efcompile.kernels.strassen import (
+    Factors,
+    cycles,
+    factors_floats,
+    multiply,
+    pack_factors,
+    plain_cycles,
+    split,
+    store_quarters,
+    sums_floats,
+)
+from efcompile.targets.target import Target
+from efcompile.tvm_api import build_object
+from tests.kernels.harness import HOST, TARGETS, run_code
+
+
+def build(m: int, n: int, k: int, tile: Tile) -> Built:
+    """``relu(x @ weight + bias) + residual``."""
+    e = Emitter()
+    x, weight, bias, residual, out, scratch = (
+        e.pointer(name) for name in ("x", "weight", "bias", "residual", "out", "scratch")
+    )
+    e.integer("begin")
+    e.integer("end")
+    factors = Factors(scratch, m, k)
+    split(e, x, factors, tile.lanes)
+    sums = scratch.at(factors_floats(m, k))
+    sink = store_quarters(m, n, out, bias, "relu", residual)
+    multiply(e, tile, n, factors, weight, sums, sink, prefetch=True)
+    floats = factors_floats(m, k) + sums_floats(m, tile)
+    return Built(e.finish("kernel_under_test"), 4 * floats, 1)
+
+
+def run(x: Array, weight: Array, bias: Array, residual: Array, target: Target) -> Array:
+    (m, k), n = x.shape, weight.shape[0]
+    tile = choose_tile(-(-m // 2), n // 2, target, k // 2)
+    built = build(m, n, k, tile)
+    out = np.full((m, n), np.nan, np.float32)
+    arrays = [x, pack_factors(weight, tile.panel), bias, residual]
+    run_code(build_object([built.func], target), arrays, out, built.scratch_bytes, 1, target)
+    return out
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda t: str(t.name))
+@pytest.mark.parametrize("size", [(48, 64, 64), (49, 70, 30), (3, 2, 2), (57, 202, 106)])
+def test_is_the_product(size: tuple[int, int, int], target: Target) -> None:
+    m, n, k = size
+    rng = np.random.default_rng(0)
+    x, weight, bias, residual = (
+        rng.standard_normal(shape).astype(np.float32) for shape in ((m, k), (n, k), n, (m, n))
+    )
+    wanted = np.maximum(x.astype(np.float64) @ weight.T.astype(np.float64) + bias, 0) + residual
+    assert (
+        np.abs(run(x, weight, bias, residual, target) - wanted).max() < 3e-6 * np.abs(wanted).max()
+    )
+
+
+def test_it_takes_seven_quarters() -> None:
+    weight = np.arange(6 * 4, dtype=np.float32).reshape(6, 4)
+    assert pack_factors(weight, panel=2).size * 4 == weight.size * 7
+
+
+def test_what_is_not_finite_stays_in_its_pair_of_rows() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((10, 32)).astype(np.float32)
+    x[7, 3] = np.nan
+    weight, bias = rng.standard_normal((32, 32)).astype(np.float32), np.zeros(32, np.float32)
+    out = run(x, weight, bias, np.zeros((10, 32), np.float32), HOST)
+    assert np.isnan(out[7]).all()
+    assert np.isfinite(np.delete(out, (2, 7), axis=0)).all()
+
+
+def test_estimates_prefer_it_for_large_products_only() -> None:
+    target = replace(HOST, l1_bytes=48 << 10, l2_bytes=1 << 20)
+
+    def ratio(m: int, n: int, k: int) -> float:
+        whole = choose_tile(m, n, target, k)
+        quarter = choose_tile(m // 2, n // 2, target, k // 2)
+        return cycles(m, n, k, quarter, target) / plain_cycles(m, n, k, whole, target)
+
+    assert 7 / 8 < ratio(196, 512, 512) < 0.93 < ratio(196, 64, 64)
+    assert ratio(196, 32, 32) > 1
