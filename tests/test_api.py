@@ -297,3 +297,26 @@ def test_arrays_run_without_importing_torch(tmp_path: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
     assert printed.split("\n")[0] == "(1, 4, 6, 6) False False"
+
+
+class Wide(nn.Module):
+    """An MLP large enough to be made in seven products for eight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(384, 1536), nn.Linear(1536, 384)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.down(nn.functional.gelu(self.up(x)))
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="only x86-64 takes more room for speed")
+def test_compact_weights_have_the_models_size() -> None:
+    torch.manual_seed(0)
+    model, x = Wide().eval(), torch.randn(1, 192, 384)
+    fast, compact = (efcompile.optimize(model, x, compact=compact) for compact in (False, True))
+    size = [c.bundle.manifest.files["weights.bin"].bytes for c in (fast, compact)]
+    plain = 4 * (2 * 384 * 1536 + 384 + 1536)
+    assert plain <= size[1] < 1.01 * plain and size[0] > 1.6 * plain
+    for compiled in (fast, compact):
+        assert _close(compiled(x), model(x).detach())

@@ -128,6 +128,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "passes": {"passes": ["fold-batchnorm", "legalise"]},
     "disable": {"disable": ["fold-batchnorm"]},
     "threads": {"threads": 3},
+    "compact": {"compact": True},
 }
 
 

@@ -21,6 +21,9 @@ def optimize(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Of the check and the timing; default: all cores")
     ] = None,
+    compact: Annotated[
+        bool, typer.Option("--compact", help="Keep weights at their size, for a little speed")
+    ] = False,
     passes: options.Passes = None,
     disable_pass: options.DisablePass = None,
     tuning_records: options.TuningRecords = None,
@@ -56,7 +59,7 @@ def optimize(
 
     # What may be refused is refused before minutes of work.
     features = options.features(mattr)
-    described = resolve(target, cpu=cpu, features=features)
+    described = resolve(target, cpu=cpu, features=features, compact=compact)
     knobs = find_knobs(described, tuning_records, emulated=emulated_records, tuned=tuned)
     splits = knobs.source.splits(described)
     pipeline = build_pipeline(options.names(passes), disable_pass or (), splits)
@@ -82,6 +85,7 @@ def optimize(
             target=target,
             cpu=cpu,
             features=features,
+            compact=compact,
             passes=pipeline,
             threads=threads,
             name=source.name,

@@ -1,6 +1,6 @@
 """The pointwise MLP: both products of a block of rows in one go, its hidden rows in the cache.
 
-On x86 blocks large enough are multiplied by `strassen`, see `mlp_strassen`.
+Large blocks are multiplied by `strassen` where the target allows it, see `mlp_strassen`.
 """
 
 from dataclasses import dataclass
@@ -70,9 +70,7 @@ def block_rows(shape: Shape, target: Target) -> int:
 def default_knobs(shape: Shape, target: Target) -> Knobs:
     """Blocks by `block_rows`, and the tiles that fit them best; quarters where they pay."""
     plain = _knobs(shape, target, block_rows(shape, target), strassen=False)
-    if target.arch == "aarch64":
-        return plain
-    rows = mlp_strassen.block_rows(shape, target)
+    rows = mlp_strassen.block_rows(shape, target) if target.strassen else None
     if rows is None:
         return plain
     cut = _knobs(shape, target, rows, strassen=True)
@@ -141,7 +139,7 @@ def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
     tiles = [default.up.rows * 2**power for power in range(8)]
     rows = {default.rows, *divisors, *(rows for rows in tiles if least <= rows <= most)}
     copies = default.up.lane_a and fits(shape.k) and fits(shape.h)
-    cuts = target.arch == "x86_64" and mlp_strassen.blocks(shape) != ()
+    cuts = target.strassen and mlp_strassen.blocks(shape) != ()
     ways = [_sizes(shape, default.rows, strassen) for strassen in (False, True)[: 1 + cuts]]
     tiles_of: dict[str, set[int]] = {}
     for up, down in ways:
@@ -163,7 +161,7 @@ def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
     up, down, rows = knobs.up, knobs.down, knobs.rows
     if not 1 <= rows <= shape.m:
         return False
-    if knobs.strassen and (up.lane_a or rows not in mlp_strassen.blocks(shape)):
+    if knobs.strassen and (not target.strassen or rows not in mlp_strassen.blocks(shape)):
         return False
     first, second = _sizes(shape, rows, knobs.strassen)
     if not (

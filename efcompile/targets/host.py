@@ -80,6 +80,7 @@ def detect_host() -> Target:
         cores=len(available),
         os="linux",
         object_format="elf",
+        strassen=arch == "x86_64",
     )
 
 

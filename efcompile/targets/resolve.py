@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from dataclasses import replace
 
 from efcompile.errors import TargetError
 from efcompile.targets.aliases import ALIASES
@@ -17,13 +18,15 @@ def resolve(
     *,
     cpu: str | None = None,
     features: tuple[str, ...] | None = None,
+    compact: bool = False,
 ) -> Target:
     """Describe the target `name`: ``host``, an alias of `ALIASES`, or a triple.
 
     `cpu`, a key of `CPUS`, replaces the target's core and with it features and caches;
     `features` (LLVM's names, no ``+``) replace the features that may be used.  The machine
     that runs the code must have the core's own features too, so to go below a core's choose
-    ``generic`` or ``x86-64-v3``.  A bare triple gets `DEFAULT_CPU`.
+    ``generic`` or ``x86-64-v3``.  A bare triple gets `DEFAULT_CPU`.  With `compact` weights keep
+    their size: no `Target.strassen`, which is for x86-64 alone (elsewhere it was not measured).
 
     Raises `TargetError` for an unknown name, CPU or feature (with the nearest known one), and
     for features without which the kernels cannot run.
@@ -31,7 +34,7 @@ def resolve(
     if name == "host":
         host = detect_host()
         if cpu is None and features is None:
-            return host
+            return replace(host, strassen=host.strassen and not compact)
         triple, default_cpu, known_sizes = host.triple, host.cpu, _sizes(host)
     elif name in ALIASES:
         alias = ALIASES[name]
@@ -59,6 +62,7 @@ def resolve(
         registers=count,
         os=system.os,
         object_format=system.object_format,
+        strassen=system.arch == "x86_64" and not compact,
         **(_sizes(core) | known_sizes),
     )
 

@@ -11,7 +11,9 @@ class Target:
     `features` are LLVM subtarget features without the leading ``+``.  `registers` counts
     SIMD registers of `vector_bits` bits; `l1_bytes`, `l2_bytes`, `llc_bytes` are per core
     (L1 data, L2) and shared (last level).  Kernels read these fields for their default
-    knobs and nothing else, so two targets with equal fields get equal code.
+    knobs and nothing else, so two targets with equal fields get equal code.  With `strassen`
+    large products are made in seven for eight, where that is faster; it takes 7/4 of the room
+    of their weights (`efcompile.kernels.strassen`).
     """
 
     name: str
@@ -26,6 +28,7 @@ class Target:
     cores: int
     os: Literal["linux", "android", "ios", "macos"]
     object_format: Literal["elf", "macho"]
+    strassen: bool = False
 
     @property
     def arch(self) -> Literal["x86_64", "aarch64"]:

@@ -122,3 +122,9 @@ def test_other_hosts_are_refused_but_may_be_asked_for_targets(
     with pytest.raises(TargetError, match="only been tried on Linux"):
         resolve("host")
     assert resolve("arm64").os == "linux"
+
+
+def test_compact_weights_keep_their_size() -> None:
+    assert resolve("x86_64-linux-gnu").strassen and not resolve("arm64").strassen
+    assert not resolve("x86_64-linux-gnu", compact=True).strassen
+    assert not resolve("host", compact=True).strassen
