@@ -22,6 +22,7 @@ it that both belong to one image.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,11 @@ Four = Sequence[Expr]
 
 Sink = Callable[[Emitter, Expr, Expr, int, Four], None]
 """``sink(e, row, column, lanes, four)`` finishes and stores, from a row and column of C11."""
+
+
+Prepare = Callable[[Emitter, View], Callable[[Expr, int], Expr]]
+"""``prepare(e, row)`` reads a row of A where it lies; what it returns finishes each vector of it
+(value, lanes) before factors are made of it."""
 
 
 @dataclass(frozen=True)
@@ -115,19 +121,24 @@ def pack_factors(weight: Array, panel: int) -> Array:
     return np.ascontiguousarray(np.concatenate(parts), dtype=np.float32)
 
 
-def split(e: Emitter, source: View, factors: Factors, lanes: int) -> None:
-    """Make the factors of a row-major matrix."""
+def split(
+    e: Emitter, source: View, factors: Factors, lanes: int, prepare: Prepare | None = None
+) -> None:
+    """Make the factors of a row-major matrix, its rows finished by `prepare`."""
     columns, upper, lower = factors.depth // 2, half(factors.rows), factors.rows // 2
 
     def row_code(row: Expr, whole: bool) -> None:
         top = source.at(e.let(row * factors.depth))
         bottom = source.at(e.let((row + upper) * factors.depth))
+        rows = [(view, prepare and prepare(e, view)) for view in (top, bottom)[: 1 + whole]]
 
         def body(column: Expr, width: int) -> None:
-            zero = float32(0.0, width)
-            four = [e.let(e.load(top, column, width)), e.let(e.load(top, column + columns, width))]
-            for start in (column, column + columns):
-                four.append(e.let(e.load(bottom, start, width)) if whole else zero)
+            four = [float32(0.0, width)] * 4
+            for number, (view, finish) in enumerate(rows):
+                for side in (0, 1):
+                    value = e.let(e.load(view, column + side * columns, width))
+                    done = value if finish is None else e.let(finish(value, width))
+                    four[2 * number + side] = done
             factors.store(e, row, column, width, four)
 
         with e.loop(columns // lanes, "vector") as vector:
@@ -201,13 +212,16 @@ def multiply(
     sums: View,
     sink: Sink,
     prefetch: bool,
+    panels: Span | None = None,
 ) -> None:
-    """Emit the product of `factors` and weights (of `pack_factors`) of `columns` columns.
+    """Emit the product of `factors` and weights (of `pack_factors`) of `columns` columns, or of
+    some of the `panels` of a quarter's columns.
 
     `sums` is scratch of `sums_floats`: a panel's seven products, which are then put together.
     """
     rows, depth, panel = half(factors.rows), factors.depth // 2, tile.panel
     ahead = Prefetch.over(rows, PRODUCTS * columns, tile) if prefetch else None
+    wanted = Span.whole(columns // 2, panel) if panels is None else panels
 
     def panel_code(column: Expr, width: int) -> None:
         packed = weights.at(e.let(column * (PRODUCTS * depth)))
@@ -219,8 +233,8 @@ def multiply(
 
             a = factors.view.at(e.let(number * factors.size))
             w = packed.at(e.let(number * (depth * width)))
-            row_tiles, panels = Span.whole(rows, tile.rows), Span.whole(width, panel)
-            gemm(e, tile, width, rows, row_tiles, panels, [Segment(a, depth, depth)],
+            row_tiles, one = Span.whole(rows, tile.rows), Span.whole(width, panel)
+            gemm(e, tile, width, rows, row_tiles, one, [Segment(a, depth, depth)],
                  w, None, keep, prefetch=ahead)  # fmt: skip
         with e.loop(rows, "row") as row:
             start = 0
@@ -230,11 +244,12 @@ def multiply(
                 sink(e, row, e.let(column + start), lanes, four)
                 start += lanes
 
-    with e.loop(columns // 2 // panel, "panel") as index:
-        if columns // 2 >= panel:
-            panel_code(e.let(index * panel), panel)
+    if columns // 2 >= panel:
+        with e.loop(wanted.count, "panel") as index:
+            panel_code(e.let((index + wanted.first) * panel), panel)
     if columns // 2 % panel:
-        panel_code(columns // 2 // panel * panel, columns // 2 % panel)
+        with nullcontext() if wanted.tail is True else e.when(wanted.tail):
+            panel_code(columns // 2 // panel * panel, columns // 2 % panel)
 
 
 def _put_together(e: Emitter, sums: View, index: Expr, size: int, lanes: int) -> Four:
