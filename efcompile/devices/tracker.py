@@ -106,17 +106,17 @@ class Tracker:
         with self._link() as link:
             _send(link, [_SUMMARY])
             status, data = _receive(link)
-        if status != _SUCCESS:
-            raise DeviceError(f"the tracker at {self.address} refused to say what it knows")
-        queues = data["queue_info"]
-        return Summary(
-            tuple(
-                Server(Address(str(one["addr"][0]), int(one["addr"][1])), _plain(one["key"]))
-                for one in data["server_info"]
-            ),
-            {key: int(queue["free"]) for key, queue in queues.items()},
-            {key: int(queue["pending"]) for key, queue in queues.items()},
-        )
+            if status != _SUCCESS:
+                raise DeviceError(f"the tracker at {self.address} refused to say what it knows")
+            queues = data["queue_info"]
+            return Summary(
+                tuple(
+                    Server(Address(str(one["addr"][0]), int(one["addr"][1])), _plain(one["key"]))
+                    for one in data["server_info"]
+                ),
+                {key: int(queue["free"]) for key, queue in queues.items()},
+                {key: int(queue["pending"]) for key, queue in queues.items()},
+            )
 
     def request(self, key: str, *, only: Address | None = None, timeout: float = 60.0) -> Grant:
         """A server with this key, or `only` that one, as soon as it is free.
@@ -193,6 +193,11 @@ class Tracker:
                 raise Unreachable(
                     f"the RPC tracker at {self.address} ended the connection: is it being "
                     "restarted?"
+                ) from error
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
+                raise DeviceError(
+                    f"what listens at {self.address} answers in another form than the tracker of "
+                    "TVM 0.27: use that version's, or efcompile's own"
                 ) from error
 
 

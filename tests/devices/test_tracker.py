@@ -166,3 +166,21 @@ def _own_address() -> str:
             own = "127.0.0.1"
     # Any address of 127.0.0.0/8 but the one it listens on will do where there is no network.
     return "127.0.0.2" if own.startswith("127.") else own
+
+
+@pytest.mark.parametrize("reply", [b"{not json", b"[]", b"[0, {}]", b'[0, {"queue_info": 3}]'])
+def test_a_reply_of_another_form_is_told(reply: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        where = Address("127.0.0.1", server.getsockname()[1])
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            connection.sendall(connection.recv(4))
+            connection.recv(64)
+            connection.sendall(struct.pack("<i", len(reply)) + reply)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(DeviceError, match="in another form than the tracker"):
+            Tracker(where).summary()
+        thread.join()
