@@ -5,8 +5,9 @@ are its own filters and its k runs its own channels.  A group of few filters fil
 a vector (a channel multiplier of two, two lanes); such groups are right, but slow.
 """
 
-from efcompile.kernels.conv_direct import build, choices, default_knobs, legal, pack
+from efcompile.kernels.conv_direct import build, pack
 from efcompile.kernels.conv_shape import ConvShape, conv_shape, plain_conv
+from efcompile.kernels.conv_space import choices, default_knobs, legal
 from efcompile.kernels.kernel import Kernel, OpCall
 
 

@@ -48,6 +48,11 @@ class ConvShape:
         return self._out(self.width, 1)
 
     @property
+    def window(self) -> int:
+        """Elements of k: the inputs under one output of a filter."""
+        return self.kernel[0] * self.kernel[1] * self.channels // self.groups
+
+    @property
     def depthwise(self) -> bool:
         """One filter per channel, each over its own channel."""
         return self.groups == self.channels == self.filters
