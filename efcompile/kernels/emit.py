@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from struct import pack, unpack
 from typing import Any
 
 from efcompile.tvm_api import ForKind, PointerType, PrimType, stmt, tirx
@@ -231,6 +232,40 @@ def maximum(a: Expr, b: Expr) -> Expr:
 def minimum(a: Expr, b: Expr) -> Expr:
     """The smaller, NaN if either is NaN."""
     return tirx.call_llvm_pure_intrin(a.ty, "llvm.minimum", a, b)
+
+
+def negative_part(value: Expr, lanes: int) -> Expr:
+    """``min(value, 0)``; of NaN it is 0 or NaN.
+
+    With AVX-512 (16 lanes) LLVM makes of a choice that is subtracted a comparison into a mask,
+    which takes a pipe from the multiply-adds; a minimum does not.
+    """
+    zero = float32(0.0, lanes)
+    if lanes == _AVX512:
+        current = int32(4)  # the rounding in force
+        return tirx.call_llvm_pure_intrin(
+            value.ty, "llvm.x86.avx512.min.ps.512", value, zero, current
+        )
+    return minimum(value, zero) if lanes <= _NEON else select(value < zero, value, zero)
+
+
+def magnitude(value: Expr, most: float, lanes: int) -> Expr:
+    """``min(|value|, most)``; `most` (not negative) of NaN."""
+    if lanes == _AVX512:
+        smaller_magnitude, every, current = int32(0b1010), tirx.IntImm("int16", -1), int32(4)
+        top = float32(most, lanes)
+        return tirx.call_llvm_pure_intrin(
+            value.ty, "llvm.x86.avx512.mask.range.ps.512", value, top, smaller_magnitude, value,
+            every, current,
+        )  # fmt: skip
+    bits = reinterpret(value, "int32", lanes) & integers(0x7FFFFFFF, lanes)
+    # Bits of non-negative floats order as the floats do; one instruction on NEON too.
+    cut = integers(unpack("<i", pack("<f", most))[0], lanes)
+    return reinterpret(select(bits < cut, bits, cut), "float32", lanes)
+
+
+_NEON, _AVX512 = 4, 16
+"""Lanes of a vector; only x86 with AVX-512 has as many as 16."""
 
 
 def _sum(a: Expr, b: Expr) -> Expr:

@@ -50,7 +50,7 @@ ACTIVATIONS: dict[str, tuple[int, int]] = {
     "relu6": (0, 2),
     "hardsigmoid": (1, 3),
     "hardswish": (2, 3),
-    "gelu": (10, 3),
+    "gelu": (9, 3),
     "gelu_tanh": (13, 5),
     "silu": (10, 5),
     "sigmoid": (10, 5),

@@ -3,7 +3,17 @@ import ctypes
 import numpy as np
 import pytest
 
-from efcompile.kernels.emit import Emitter, Expr, float32, int32, lane, select, splat
+from efcompile.kernels.emit import (
+    Emitter,
+    Expr,
+    float32,
+    int32,
+    lane,
+    magnitude,
+    negative_part,
+    select,
+    splat,
+)
 from efcompile.tvm_api import build_object
 from tests.kernels.harness import HOST, _function
 
@@ -36,6 +46,22 @@ def test_views_lanes_and_select() -> None:
     data = np.array([3, 2, 1, 5, 0, 0, 0, 0], np.float32)
     _run(e, data)
     np.testing.assert_array_equal(data[4:], [3, -1, -1, 5])
+
+
+@pytest.mark.parametrize("lanes", sorted({1, 4, 8, HOST.lanes}))
+def test_negative_part_and_magnitude(lanes: int) -> None:
+    values = [-np.inf, -5.5, -2.0, -0.0, 0.0, 1e-45, 2.0, np.inf]
+    data = np.resize(np.array(values, np.float32), 48)
+    wanted = data.copy()
+    wanted[16:32], wanted[32:] = np.minimum(data[:16], 0), np.minimum(np.abs(data[:16]), 2.5)
+    e = Emitter()
+    out = e.pointer("out")
+    for start in range(0, 16, lanes):
+        x = e.let(e.load(out, start, lanes))
+        e.store(out.at(16), start, negative_part(x, lanes), lanes)
+        e.store(out.at(32), start, magnitude(x, 2.5, lanes), lanes)
+    _run(e, data)
+    np.testing.assert_array_equal(data, wanted)
 
 
 def test_an_object_has_no_runtime_behind_it(tmp_path: object) -> None:
