@@ -83,6 +83,10 @@ SPACE_CASES: dict[str, tuple[Kernel, Callable[[], Args]]] = {
         conv_direct.KERNEL,
         lambda: convolution((1, 7, 7, 96), (333, 3, 3, 96), 1),
     ),
+    "conv_direct_quarters": (
+        conv_direct.KERNEL,
+        lambda: convolution((2, 14, 14, 64), (130, 3, 3, 64), 1),
+    ),
     "conv_grouped": (conv_grouped.KERNEL, lambda: convolution((2, 9, 9, 8), (70, 3, 3, 4), 1, 2)),
     "depthwise": (depthwise.KERNEL, lambda: convolution((2, 9, 29, 21), (21, 3, 3, 1), 1, 21)),
     "attention": (attention.KERNEL, heads),
