@@ -157,13 +157,14 @@ def plan_of(shape: ConvShape, knobs: Knobs) -> Plan:
 
 
 def asks_ahead(shape: ConvShape, target: Target, knobs: Knobs) -> bool:
-    """Whether prefetch is worth it: tasks of few tiles find the weights where the task before
-    left them, if L2 holds them, and several requests a step make LLVM move a tall tile's sums to
-    the stack."""
+    """Whether prefetch is worth it.  Tasks of few tiles find the weights where the task before
+    left them, if L2 holds them; the first finds them in memory, but several requests a step make
+    LLVM move a tall tile's sums to the stack."""
     tile, columns = knobs.tile, shape.filters // shape.groups
     passes = knobs.task_rows * -(-shape.out_width // tile.rows)
-    cold = 4 * shape.window * columns > target.l2_bytes
-    return cold or tile.rows <= _LOW or 16 * passes >= tile.unroll * tile.panel
+    weights = 4 * shape.window * columns
+    cold = weights > (target.l1_bytes if tile.rows <= _LOW else target.l2_bytes)
+    return cold or 16 * passes >= tile.unroll * tile.panel
 
 
 _LOW = 8

@@ -48,6 +48,8 @@ def test_weights_are_asked_for_by_low_tiles_or_many() -> None:
     assert asks(7, 7) and asks(7, 1)
     assert not asks(14, 7)
     assert asks(14, 8)
+    shape = replace(shape, channels=3)
+    assert not asks(7, 4), "L1 holds so few weights"
 
 
 def test_quarters_are_a_choice_where_they_are_possible() -> None:
