@@ -114,15 +114,15 @@ def build(
     begin, end = e.integer("begin"), e.integer("end")
 
     pixels, panels = rows * shape.out_width, shape.filters // 2 // tile.panel
-    blocks, parts = shape.out_height // rows, max(1, -(-panels // task_panels))
+    each, parts = shape.out_height // rows, max(1, -(-panels // task_panels))
     factors = Factors(scratch, pixels, shape.window)
     sums = scratch.at(factors_floats(pixels, shape.window))
     image_floats = shape.height * shape.width * shape.channels
     with e.loop(end - begin, "task", begin) as task:
         part, block = e.hold(task % parts), e.hold(task // parts)
-        image = x.at(e.let(block // blocks * image_floats))
-        first = e.hold(block % blocks * pixels)
-        # Factors outlive the task: the next parts of the block find them, on the same thread.
+        image = x.at(e.let(block // each * image_floats))
+        first = e.hold(block % each * pixels)
+        # The factors outlive the task: the next parts of the block find them, on the same thread.
         with e.when((part == int32(0)) | (task == begin)):
             _gather(e, shape, image, first, factors, target.lanes)
         result = e.let(block * (pixels * shape.filters))
@@ -131,7 +131,7 @@ def build(
         span = share(e, part, parts, task_panels, panels)
         multiply(e, tile, shape.filters, factors, weight, sums, sink, prefetch, span)
     floats = scratch_floats(shape, rows, tile)
-    return Built(e.finish(symbol), 4 * floats, shape.batch * blocks * parts, parts > 1)
+    return Built(e.finish(symbol), 4 * floats, shape.batch * each * parts, parts > 1)
 
 
 @dataclass(frozen=True)
