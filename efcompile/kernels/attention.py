@@ -1,6 +1,8 @@
 """Attention without mixing of heads: a task is a block of queries of one head."""
 
-from efcompile.kernels.attention_bias import BiasPointers, padded_bias
+from dataclasses import replace
+
+from efcompile.kernels.attention_bias import BiasPointers, padded_bias, strips_floats
 from efcompile.kernels.attention_local import Convolution, near_floats, pack_local
 from efcompile.kernels.attention_parts import (
     Carver,
@@ -13,8 +15,8 @@ from efcompile.kernels.attention_parts import (
     load_values,
     make_knobs,
     score_rows,
-    softmax_rows,
     stage_floats,
+    value_pitch,
     weigh_values,
 )
 from efcompile.kernels.attention_shape import Shape, pitch_of, plain
@@ -22,6 +24,7 @@ from efcompile.kernels.attention_shape import shape_of as any_shape_of
 from efcompile.kernels.attention_space import knob_choices, knobs_legal
 from efcompile.kernels.emit import Emitter, Expr, int32
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
+from efcompile.kernels.softmax_group import Rows, group_floats, softmax_rows
 from efcompile.kernels.spaces import scratch_legal, tasks_legal
 from efcompile.targets.target import Target
 
@@ -75,6 +78,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     """Pointers: q, k, v, padded bias, [runtime bias], [local], [local bias], out."""
     lanes, block_rows = knobs.scores.lanes, knobs.task_queries
     pitch, blocks = pitch_of(shape, lanes), -(-shape.queries // block_rows)
+    apart = value_pitch(shape, knobs)
     e = Emitter()
     q, k, v = e.pointer("q"), e.pointer("k"), e.pointer("v")
     bias = BiasPointers.declare(e, shape, pitch)
@@ -83,9 +87,11 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     begin, end = e.integer("begin"), e.integer("end")
 
     keys = scratch.take(shape.key_dim * pitch)
-    scores = scratch.take(block_rows * pitch + lanes)
+    scores = scratch.take(block_rows * pitch)
     inverses = scratch.take(block_rows)
-    copied_values = scratch.take(copied_value_floats(shape))
+    group = scratch.take(group_floats(lanes))
+    strips = scratch.take(strips_floats(shape, 1, lanes))
+    copied_values = scratch.take(copied_value_floats(shape, knobs))
     copied_queries = scratch.take(copied_query_floats(shape, block_rows))
     near_values = scratch.take(near_floats(shape, block_rows))
     stage = scratch.take(stage_floats(shape, knobs.values))
@@ -99,8 +105,11 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
         with e.when((block == int32(0)) | (task == begin)):
             key_rows = k.at(head_start(e, shape.k_view, batch, head))
             load_keys(e, shape, key_rows, keys, lanes)
-            load_values(e, shape, values, copied_values, lanes)
-        if copied_value_floats(shape):
+            if knobs.copy_values:
+                load_values(e, shape, values, copied_values, lanes)
+            if bias.relative is not None:
+                bias.write_strips(e, head if bias.head_step else 0, strips, lanes)
+        if knobs.copy_values:
             values = copied_values
         queries = q.at(head_start(e, shape.q_view, batch, head))
 
@@ -108,16 +117,20 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
             start = e.hold((batch * shape.queries + first) * shape.heads + head)
             line = queries.at(e.hold(first * shape.q_view[3]))
             here = bias.at(e, batch, head, first)
+            if bias.relative is not None:  # this head's alone
+                here = replace(here, strips=strips)
             score_rows(e, shape, knobs.scores, rows, line, keys, scores, copied_queries, here)
             here.add_at_run_time(e, shape, scores, rows, lanes)
-            softmax_rows(e, scores, inverses, rows, pitch, lanes)
+            lines = Rows(scores, pitch)
+            softmax_rows(e, lines, lines, inverses, rows, shape.keys, lanes, group)
             target_rows, near = out.at(e.hold(start * shape.value_dim)), None
             if local is not None:
                 near = near_values
-                local.emit(e, shape, knobs, head, values, first, rows, near)
+                local.emit(e, shape, knobs, head, values, apart, first, rows, near)
             weigh_values(
-                e, shape, knobs.values, rows, scores, values, target_rows, inverses, near, stage
-            )
+                e, shape, knobs.values, rows, scores, values, apart, target_rows, (inverses, 1),
+                near, stage,
+            )  # fmt: skip
 
         each_block(e, shape.queries, block_rows, block, code)
     return Built(e.finish(symbol), scratch.bytes, _tasks(shape, knobs))

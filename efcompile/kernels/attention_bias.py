@@ -9,7 +9,13 @@ from efcompile.kernels.attention_shape import Shape, pitch_of
 from efcompile.kernels.emit import Emitter, Expr, View, splat
 from efcompile.kernels.kernel import Array, OpCall
 from efcompile.kernels.register_tile import vector_widths
-from efcompile.kernels.relative_bias import Relative, pack_tables, row_start, write_row
+from efcompile.kernels.relative_bias import (
+    Relative,
+    pack_tables,
+    strip_floats,
+    strip_start,
+    write_strips,
+)
 
 Strides = tuple[int, int, int]
 """Of batch, head and query; 0 where the bias is the same for all."""
@@ -41,13 +47,15 @@ def _strides(sizes: tuple[int, int, int], row: int) -> Strides:
 @dataclass(frozen=True)
 class BiasPointers:
     """The constant (`padded_bias`) with its `strides`, and the run-time bias, if any, with its
-    own; of a `relative` constant, the row of `query`."""
+    own.  Of a `relative` one the constant are its tables, and rows are read from `strips`, the
+    row of `query` on."""
 
     padded: View
     strides: Strides
     run_time: View | None
     run_time_strides: Strides
     relative: Relative | None = None
+    strips: View | None = None
     query: Expr = 0
 
     @staticmethod
@@ -59,7 +67,7 @@ class BiasPointers:
         *sizes, row = shape.bias
         leading = (sizes[0], sizes[1], sizes[2])
         if shape.relative is not None:
-            along_head = shape.relative.floats if sizes[1] > 1 else 0
+            along_head = strip_floats(shape.relative) if sizes[1] > 1 else 0
             return BiasPointers(padded, (0, along_head, 0), None, (0, 0, 0), shape.relative)
         if not shape.bias_at_run_time:
             return BiasPointers(padded, _strides(leading, pitch), None, (0, 0, 0))
@@ -74,26 +82,29 @@ class BiasPointers:
         run_time = self.run_time
         if run_time is not None:
             run_time = run_time.at(start(self.run_time_strides))
-        return replace(
-            self, padded=self.padded.at(start(self.strides)), run_time=run_time, query=query
-        )
+        if self.relative is not None:
+            strips = None if self.strips is None else self.strips.at(e.hold(head * self.head_step))
+            return replace(self, strips=strips, run_time=run_time, query=query)
+        return replace(self, padded=self.padded.at(start(self.strides)), run_time=run_time)
 
-    def write_rows(self, e: Emitter, out: View, rows: int, pitch: int, lanes: int) -> None:
-        """``out[rows, pitch] = bias`` of a relative one, from its row on, and as much as a vector
-        behind."""
-        assert self.relative is not None
-        with e.loop(rows, "row") as row:
-            source = self.padded.at(row_start(e, self.relative, self.query + row))
-            write_row(e, self.relative, source, out.at(e.let(row * pitch)), pitch, lanes)
+    @property
+    def head_step(self) -> int:
+        """Elements from a head's row to the next head's."""
+        return self.strides[1]
 
-    def write_heads(self, e: Emitter, out: View, heads: int, pitch: int, lanes: int) -> None:
-        """``out[heads, pitch] = bias`` of a relative one at its row, and as much as a vector
-        behind."""
+    def line(self, e: Emitter, row: Expr) -> View:
+        """The constant's row, `row` queries further, in whole vectors; behind the keys is -inf,
+        or anything if it is relative."""
+        if self.relative is None:
+            return self.padded.at(row * self.strides[2])
+        assert self.strips is not None
+        return self.strips.at(strip_start(e, self.relative, self.query + row))
+
+    def write_strips(self, e: Emitter, head: Expr, strips: View, lanes: int) -> None:
+        """The strips of a relative one's `head`, into `strips`."""
         assert self.relative is not None
-        source = self.padded.at(row_start(e, self.relative, self.query))
-        with e.loop(heads, "head") as head:
-            table, line = source.at(e.let(head * self.strides[1])), out.at(e.let(head * pitch))
-            write_row(e, self.relative, table, line, pitch, lanes)
+        table = self.padded.at(e.let(head * self.relative.floats))
+        write_strips(e, self.relative, table, strips, lanes)
 
     def add_at_run_time(
         self, e: Emitter, shape: Shape, scores: View, rows: int, lanes: int
@@ -111,3 +122,13 @@ class BiasPointers:
                 index = row * pitch + start
                 e.store(scores, index, e.load(scores, index, width) + added, width)
                 start += width
+
+
+def strips_floats(shape: Shape, heads: int, lanes: int) -> int:
+    """Scratch for the strips of so many heads; 0 if the bias is not relative."""
+    return 0 if shape.relative is None else heads * strip_floats(shape.relative) + lanes
+
+
+def biased_heads(shape: Shape) -> int:
+    """Heads that have biases of their own: 1 if they share one."""
+    return 1 if shape.bias is None else shape.bias[1]

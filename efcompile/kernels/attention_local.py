@@ -51,12 +51,14 @@ class Convolution:
         knobs: Knobs,
         head: Expr,
         values: View,
+        pitch: int,
         first: Expr,
         rows: int,
         near: View,
     ) -> None:
         """``near[rows, value_dim]`` at the queries from `first` on, which starts a row of their
-        image, by the head's `values` [keys, value_dim]."""
+        image, by the head's `values` [keys, value_dim], those of a key `pitch` elements from the
+        next one's."""
         down, across, width = self.local.down, self.local.across, shape.value_dim
         taps = self.taps.at(e.hold(head * (down.kernel * across.kernel * width)))
         bias = None if self.bias is None else self.bias.at(e.hold(head * width))
@@ -66,7 +68,7 @@ class Convolution:
             top = e.let(y * down.stride - down.padding)
 
             def row_of(ky: Expr, top: Expr = top) -> View:
-                return values.at(e.let((top + ky) * (across.size * width)))
+                return values.at(e.let((top + ky) * (across.size * pitch)))
 
             line = near.at(e.let(index * (across.out * width)))
             stencil_row(
@@ -82,4 +84,5 @@ class Convolution:
                 store_epilogue(line, width, "none", None),
                 "none",
                 line,
+                pitch=pitch,
             )

@@ -1,10 +1,16 @@
 """Attention with talking heads: a task is a block of queries of all heads."""
 
-from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
-from efcompile.kernels.attention_bias import BiasPointers, padded_bias
+from efcompile.kernels.attention_bias import (
+    BiasPointers,
+    biased_heads,
+    padded_bias,
+    strips_floats,
+)
+from efcompile.kernels.attention_heads import RowScratch, mixing_tile, row_of_heads
 from efcompile.kernels.attention_local import Convolution, near_floats, pack_local
 from efcompile.kernels.attention_parts import (
     Carver,
@@ -17,15 +23,16 @@ from efcompile.kernels.attention_parts import (
     load_values,
     make_knobs,
     score_rows,
-    softmax_rows,
     stage_floats,
+    value_pitch,
     weigh_values,
 )
 from efcompile.kernels.attention_shape import Shape, pitch_of, plain
 from efcompile.kernels.attention_shape import shape_of as any_shape_of
 from efcompile.kernels.attention_space import knob_choices, knobs_legal
-from efcompile.kernels.emit import Emitter, Expr, View, int32, splat
+from efcompile.kernels.emit import Emitter, Expr, int32
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall, contiguous
+from efcompile.kernels.softmax_group import Rows
 from efcompile.kernels.spaces import scratch_legal, tasks_legal
 from efcompile.targets.target import Target
 
@@ -90,7 +97,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     [local bias], out."""
     lanes, most_rows, heads = knobs.scores.lanes, knobs.task_queries, shape.heads
     pitch, blocks = pitch_of(shape, lanes), -(-shape.queries // most_rows)
-    after = shape.mix2 or shape.mix2_bias
+    tile, after = mixing_tile(shape, target), shape.mix2 or shape.mix2_bias
     e = Emitter()
     q, k, v = e.pointer("q"), e.pointer("k"), e.pointer("v")
     bias = BiasPointers.declare(e, shape, pitch)
@@ -101,15 +108,18 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     out, scratch = e.pointer("out"), Carver(e.pointer("scratch"))
     begin, end = e.integer("begin"), e.integer("end")
 
-    key_floats, value_floats = shape.key_dim * pitch, copied_value_floats(shape)
+    key_floats, apart = shape.key_dim * pitch, value_pitch(shape, knobs)
     keys = scratch.take(heads * key_floats)
-    copied_values = scratch.take(value_floats)
-    scores = scratch.take(heads * most_rows * pitch + lanes)
-    biases = scratch.take(heads * pitch + lanes if shape.mix1 and shape.relative else 0)
-    inverses = scratch.take(heads * most_rows)
+    copied_values = scratch.take(copied_value_floats(shape, knobs))
+    scores = scratch.take(heads * most_rows * pitch)
+    strips = scratch.take(strips_floats(shape, biased_heads(shape), lanes))
+    inverses = scratch.take(most_rows * heads)
+    row_scratch = RowScratch.take(scratch, shape, lanes)
     copied_queries = scratch.take(copied_query_floats(shape, most_rows))
     near_values = scratch.take(near_floats(shape, most_rows))
     stage = scratch.take(stage_floats(shape, knobs.values))
+    if bias.relative is not None:
+        bias = replace(bias, strips=strips)
 
     def load_head(batch: Expr, head: Expr) -> None:
         key_rows = k.at(head_start(e, shape.k_view, batch, head))
@@ -117,103 +127,52 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
 
     with e.loop(end - begin, "task", begin) as task:
         batch, block = e.let(task // blocks), e.let(task % blocks)
-        # A thread's consecutive tasks of one image share its keys.
+        # A thread's consecutive tasks of one image share its keys, and all of them the strips.
         with e.when((block == int32(0)) | (task == begin)), e.loop(heads, "head") as head:
             load_head(batch, head)
+        if bias.relative is not None:
+            with e.when(task == begin), e.loop(biased_heads(shape), "head") as head:
+                bias.write_strips(e, head, strips.at(e.let(head * bias.head_step)), lanes)
 
         def code(first: Expr, rows: int) -> None:
             per_head = rows * pitch
             with e.loop(heads, "head") as head:
                 start = e.hold(head_start(e, shape.q_view, batch, head) + first * shape.q_view[3])
                 here = scores.at(e.hold(head * per_head))
-                own = None if shape.mix1 else bias.at(e, batch, head, first)
+                own = None if mix1 else bias.at(e, batch, head, first)
                 head_keys = keys.at(e.hold(head * key_floats))
                 score_rows(
                     e, shape, knobs.scores, rows, q.at(start), head_keys, here, copied_queries, own
                 )
                 if own is not None:
                     own.add_at_run_time(e, shape, here, rows, lanes)
-            if mix1 is not None:
-
-                def prepare(row: Expr) -> None:
-                    if bias.relative is not None:
-                        line = bias.at(e, batch, 0, first + row)
-                        line.write_heads(e, biases, heads, pitch, lanes)
-
-                def biased(row: Expr, g: Expr, column: Expr, value: Expr) -> Expr:
-                    if bias.relative is not None:
-                        return value + e.load(biases, g * pitch + column, lanes)
-                    line = bias.at(e, batch, g, first + row)
-                    return value + e.load(line.padded, column, lanes)
-
-                _mix(e, heads, rows, pitch, lanes, scores, mix1, None, biased, prepare)
-                if shape.bias_at_run_time:
-                    with e.loop(heads, "head") as head:
-                        moved, here = bias.at(e, batch, head, first), scores.at(head * per_head)
-                        moved.add_at_run_time(e, shape, here, rows, lanes)
-            softmax_rows(e, scores, inverses, heads * rows, pitch, lanes)
-            if mix2 is not None and shift is not None:
-                added = shift
-
-                def shifted(row: Expr, g: Expr, column: Expr, value: Expr) -> Expr:
-                    return value + splat(e.load(added, g), lanes)
-
-                _mix(e, heads, rows, pitch, lanes, scores, mix2, inverses, shifted)
+            with e.loop(rows, "row") as row:
+                lines = Rows(scores.at(e.let(row * pitch)), per_head)
+                added = bias.at(e, batch, 0, first + row)
+                row_of_heads(
+                    e, shape, tile, lines, mix1, added, mix2, shift,
+                    inverses.at(e.let(row * heads)), row_scratch,
+                )  # fmt: skip
             with e.loop(heads, "head") as head:
                 values = v.at(head_start(e, shape.v_view, batch, head))
-                if value_floats:  # into the L1 cache, where all that follows reads them
+                if knobs.copy_values:  # into the L1 cache, where all that follows reads them
                     load_values(e, shape, values, copied_values, lanes)
                     values = copied_values
                 row = (batch * shape.queries + first) * heads + head
                 target_rows = out.at(e.hold(row * shape.value_dim))
                 weights = scores.at(e.hold(head * per_head))
-                scale = None if after else inverses.at(e.hold(head * rows))
+                scale = None if mix2 else (inverses.at(head), heads)
                 near = None
                 if local is not None:
                     near = near_values
-                    local.emit(e, shape, knobs, head, values, first, rows, near)
+                    local.emit(e, shape, knobs, head, values, apart, first, rows, near)
                 weigh_values(
-                    e, shape, knobs.values, rows, weights, values, target_rows, scale, near, stage
-                )
+                    e, shape, knobs.values, rows, weights, values, apart, target_rows, scale,
+                    near, stage,
+                )  # fmt: skip
 
         each_block(e, shape.queries, most_rows, block, code)
     return Built(e.finish(symbol), scratch.bytes, _tasks(shape, knobs))
-
-
-def _mix(
-    e: Emitter,
-    heads: int,
-    rows: int,
-    pitch: int,
-    lanes: int,
-    scores: View,
-    matrix: View,
-    inverses: View | None,
-    finish: Callable[[Expr, Expr, Expr, Expr], Expr],
-    prepare: Callable[[Expr], None] = lambda row: None,
-) -> None:
-    """``scores[g] = finish(row, g, column, sum_h matrix[g, h] * inverse[h] * scores[h])`` in
-    place, position by position: a vector of every head is read before any is written.
-    ``prepare(row)`` comes before each row."""
-    with e.loop(rows, "row") as row:
-        prepare(row)
-        factors = None
-        if inverses is not None:
-            factors = [e.let(e.load(inverses, h * rows + row)) for h in range(heads)]
-        with e.loop(pitch // lanes, "vector") as vector:
-            column = e.let(vector * lanes)
-            place = e.let(row * pitch + column)
-            values = [e.let(e.load(scores, place + h * rows * pitch, lanes)) for h in range(heads)]
-            if factors is not None:
-                pairs = zip(values, factors, strict=True)
-                values = [e.let(value * splat(factor, lanes)) for value, factor in pairs]
-            with e.loop(heads, "mixed") as g:
-                line = e.let(g * heads)
-                total = e.let(splat(e.load(matrix, line), lanes) * values[0])
-                for h in range(1, heads):
-                    total = e.let(total + splat(e.load(matrix, line + h), lanes) * values[h])
-                index = e.let(place + g * (rows * pitch))
-                e.store(scores, index, finish(row, g, column, total), lanes)
 
 
 KERNEL = Kernel(

@@ -2,7 +2,7 @@
 
 Keys are transposed into scratch (scaled), so scores are vectors along keys; rows of scores are
 padded to whole vectors, and the padding is masked by the bias.  Values are copied next to one
-another unless they already are: rows thousands of bytes apart fall onto the same cache sets.
+another on request: rows thousands of bytes apart fall onto the same cache sets.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,6 @@ from efcompile.kernels.attention_shape import Shape, View4, pitch_of
 from efcompile.kernels.emit import Emitter, Expr, View, float32, int32, splat
 from efcompile.kernels.matrix_copy import copy_matrix
 from efcompile.kernels.register_tile import Tile, choose_tile
-from efcompile.kernels.softmax import exponentials
 from efcompile.kernels.span import Span
 from efcompile.kernels.stencil import choose_pixels
 from efcompile.kernels.tile import Segment, gemm
@@ -24,16 +23,19 @@ from efcompile.targets.target import Target
 @dataclass(frozen=True)
 class Knobs:
     """Register tiles of the two products, queries per task (whole rows of their image if the
-    values are convolved), and pixels in registers in the convolution (0 without).
+    values are convolved), pixels in registers in the convolution (0 without), and whether values
+    are copied next to one another.
 
     Many queries share keys, values and the ends of loops; few have their scores in a small
-    cache, and spread over the cores.
+    cache, and spread over the cores.  Values far apart keep one another out of the L1 cache, but a
+    core that looks far ahead hides their way from L2 under the product.
     """
 
     scores: Tile
     values: Tile
     task_queries: int
     pixels: int
+    copy_values: bool
 
 
 def make_knobs(shape: Shape, target: Target, task_queries: int) -> Knobs:
@@ -43,11 +45,28 @@ def make_knobs(shape: Shape, target: Target, task_queries: int) -> Knobs:
     blocks = -(-shape.queries // max(unit, task_queries))
     rows = -(-shape.queries // unit // blocks) * unit
     return Knobs(
-        choose_tile(rows, pitch_of(shape, target.lanes), target),
+        choose_tile(rows, pitch_of(shape, target.lanes), target, shape.key_dim),
         choose_tile(rows, shape.value_dim, target),
         rows,
         0 if local is None else choose_pixels(local.across, target.registers),
+        copies_values(shape, target),
     )
+
+
+def copies_values(shape: Shape, target: Target) -> bool:
+    """Whether values are copied unless a knob says otherwise: where they must be, and where the
+    core looks ahead but a little."""
+    return values_strided(shape) or (values_apart(shape) and target.arch == "aarch64")
+
+
+def values_strided(shape: Shape) -> bool:
+    """Whether the elements of a key's values are not adjacent."""
+    return shape.v_view[4] != 1
+
+
+def values_apart(shape: Shape) -> bool:
+    """Whether there is something between a head's values of one key and those of the next."""
+    return values_strided(shape) or shape.v_view[3] != shape.value_dim
 
 
 class Carver:
@@ -74,10 +93,14 @@ def head_start(e: Emitter, view: View4, batch: Expr, head: Expr) -> Expr:
     return e.hold(batch * view[1] + head * view[2] + view[0])
 
 
-def copied_value_floats(shape: Shape) -> int:
-    """Scratch for a head's values; 0 if they lie next to one another already."""
-    in_place = shape.v_view[4] == 1 and shape.v_view[3] == shape.value_dim
-    return 0 if in_place else shape.keys * shape.value_dim
+def copied_value_floats(shape: Shape, knobs: Knobs) -> int:
+    """Scratch for a head's values; 0 if they are read where they are."""
+    return shape.keys * shape.value_dim if knobs.copy_values else 0
+
+
+def value_pitch(shape: Shape, knobs: Knobs) -> int:
+    """Elements from a key's values to the next key's, as the product reads them."""
+    return shape.value_dim if knobs.copy_values else shape.v_view[3]
 
 
 def copied_query_floats(shape: Shape, rows: int) -> int:
@@ -96,10 +119,9 @@ def load_keys(e: Emitter, shape: Shape, k: View, out: View, lanes: int) -> None:
 
 
 def load_values(e: Emitter, shape: Shape, v: View, out: View, lanes: int) -> None:
-    """``out[key, d] = v[key, d]``, if values are copied at all."""
-    if copied_value_floats(shape):
-        strides, size = (shape.v_view[3], shape.v_view[4]), (shape.keys, shape.value_dim)
-        copy_matrix(e, v, strides, out, shape.value_dim, size, lanes)
+    """``out[key, d] = v[key, d]``."""
+    strides, size = (shape.v_view[3], shape.v_view[4]), (shape.keys, shape.value_dim)
+    copy_matrix(e, v, strides, out, shape.value_dim, size, lanes)
 
 
 def each_block(
@@ -128,40 +150,27 @@ def score_rows(
     copied: View,
     bias: BiasPointers | None,
 ) -> None:
-    """``scores[rows, pitch] = q[rows] @ keys``, plus the padded bias if given.
+    """``scores[rows, pitch] = q[rows] @ keys``, plus the constant bias if given.
 
-    `copied` is scratch for the queries if they need it (see `copied_query_floats`).  `scores`
-    has room for a vector more: a relative bias is written there before the sums are added.
+    `copied` is scratch for the queries if they need it (see `copied_query_floats`).
     """
     pitch, token = pitch_of(shape, tile.lanes), shape.q_view[3]
     if copied_query_floats(shape, rows):
         size = (rows, shape.key_dim)
         copy_matrix(e, q, (token, shape.q_view[4]), copied, shape.key_dim, size, tile.lanes)
         q, token = copied, shape.key_dim
-    added, stride = (None, 0) if bias is None else (bias.padded, bias.strides[2])
-    if bias is not None and bias.relative is not None:
-        bias.write_rows(e, scores, rows, pitch, tile.lanes)
-        added, stride = scores, pitch
+    # A bias that is the same for all rows is what the sums start from.
+    same = bias is not None and bias.relative is None and not bias.strides[2]
+    start = bias.padded if bias is not None and same else None
 
     def sink(e: Emitter, row: Expr, column: Expr, lanes: int, value: Expr) -> None:
-        if added is not None and stride:
-            value = value + e.load(added, row * stride + column, lanes)
+        if bias is not None and not same:
+            value = value + e.load(bias.line(e, row), column, lanes)
         e.store(scores, row * pitch + column, value, lanes)
 
-    # A bias that is the same for all rows is what the sums start from.
-    start = None if stride else added
     rows_span, panels = Span.whole(rows, tile.rows), Span.whole(pitch, tile.panel)
     segments = [Segment(q, token, shape.key_dim)]
     gemm(e, tile, pitch, rows, rows_span, panels, segments, keys, start, sink, weight_stride=pitch)
-
-
-def softmax_rows(
-    e: Emitter, scores: View, inverses: View, rows: int, pitch: int, lanes: int
-) -> None:
-    """Exponentials of each row in place, and the inverse of its sum into ``inverses[row]``."""
-    with e.loop(rows, "row") as row:
-        line = scores.at(e.let(row * pitch))
-        e.store(inverses, row, exponentials(e, line, line, pitch, lanes))
 
 
 def weigh_values(
@@ -171,21 +180,24 @@ def weigh_values(
     rows: int,
     weights: View,
     values: View,
+    pitch: int,
     out: View,
-    inverses: View | None,
+    inverses: tuple[View, int] | None,
     near: View | None,
     stage: View,
 ) -> None:
     """``out[rows] = act(weights[rows, keys] @ values + near)``, each row of the product times its
-    inverse if given.
+    inverse if given (the first, and the step to the next row's).
 
-    `near` is [rows, value_dim] if given; `stage` is scratch, see `stage_floats`.
+    `values` are `pitch` elements apart; `near` is [rows, value_dim] if given; `stage` is scratch,
+    see `stage_floats`.
     """
     width, out_pitch = shape.value_dim, shape.heads * shape.value_dim
 
     def sink(e: Emitter, row: Expr, column: Expr, lanes: int, value: Expr) -> None:
         if inverses is not None:
-            value = value * splat(e.load(inverses, row), lanes)
+            first, step = inverses
+            value = value * splat(e.load(first, row * step), lanes)
         if near is not None:
             value = value + e.load(near, row * width + column, lanes)
         value = VECTOR[shape.act](e, e.let(value), lanes)
@@ -196,7 +208,7 @@ def weigh_values(
     staged = stage if stage_floats(shape, tile) else None
     gemm(
         e, tile, width, rows, rows_span, panels, segments, values, None, sink, staged,
-        weight_stride=width,
+        weight_stride=pitch,
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """The knobs that both attention kernels try."""
 
-from efcompile.kernels.attention_parts import Knobs
+from efcompile.kernels.attention_parts import Knobs, values_apart, values_strided
 from efcompile.kernels.attention_shape import Shape, pitch_of
 from efcompile.kernels.spaces import (
     TWO_PRODUCTS,
@@ -25,6 +25,7 @@ def knob_choices(shape: Shape, target: Target, default: Knobs) -> dict[str, tupl
         **tile_choices("values", rows, shape.value_dim, target, TWO_PRODUCTS),
         "task_queries": tuple(block * unit for block in blocks),
         **pixels,
+        **({"copy_values": (0, 1)} if _may_copy(shape) else {}),
     }
 
 
@@ -41,8 +42,10 @@ def knobs_legal(shape: Shape, target: Target, knobs: Knobs, default: Knobs) -> b
         else pixels_legal(knobs.pixels, local.across, target.registers)
     )
     pitch = pitch_of(shape, target.lanes)
+    copied = _may_copy(shape) or knobs.copy_values == default.copy_values
     return (
         pixels
+        and copied
         and tile_legal(scores, rows, pitch, target, None, TWO_PRODUCTS)
         and tile_legal(values, rows, shape.value_dim, target, None, TWO_PRODUCTS)
         and unroll_legal(scores, side_by_side=False)
@@ -53,3 +56,8 @@ def knobs_legal(shape: Shape, target: Target, knobs: Knobs, default: Knobs) -> b
 def _unit(shape: Shape) -> int:
     """Queries that a block has a multiple of."""
     return 1 if shape.local is None else shape.local.across.out
+
+
+def _may_copy(shape: Shape) -> bool:
+    """Whether values may be copied or not."""
+    return values_apart(shape) and not values_strided(shape)

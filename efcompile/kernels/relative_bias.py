@@ -3,7 +3,7 @@
 Queries and keys lie on grids, the queries on every `stride`-th point, and
 ``bias[h, q, k] = table[h, ky - stride qy, kx - stride qx]`` (moved up to start at zero).  The
 full bias of one block is hundreds of kilobytes that each inference reads once, from memory; the
-table is a few, and a query's row of it is as many runs as the keys' grid has rows.
+table is a few, and made into strips in scratch that hold each query's row in one piece.
 """
 
 from collections.abc import Iterator
@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from efcompile.kernels.emit import Emitter, Expr, View, float32
+from efcompile.kernels.emit import Emitter, Expr, View
 from efcompile.kernels.kernel import Array, contiguous
-from efcompile.kernels.register_tile import vector_widths
 
 _WORTH = 4
 """The full bias must be that many times the table's size."""
@@ -95,26 +94,34 @@ def pack_tables(bias: Array, grid: Relative, lanes: int) -> Array:
     return contiguous(np.append(grid.table_of(bias[0]).ravel(), np.zeros(lanes)))
 
 
-def row_start(e: Emitter, grid: Relative, query: Expr) -> Expr:
-    """Where in a head's table the first run of `query`'s row lies."""
-    qy, qx = e.let(query // grid.query_columns), e.let(query % grid.query_columns)
-    line = grid.table[1]
-    last = grid.stride * ((grid.query_rows - 1) * line + grid.query_columns - 1)
-    return e.hold(last - (qy * line + qx) * grid.stride)
+def strip_floats(grid: Relative) -> int:
+    """Elements of one head's strips."""
+    return grid.query_columns * _strip(grid)
 
 
-def write_row(e: Emitter, grid: Relative, source: View, out: View, pitch: int, lanes: int) -> None:
-    """``out[:pitch] = `` the biases of a query whose row starts at `source`, then -inf.
+def _strip(grid: Relative) -> int:
+    return grid.table[0] * grid.columns
 
-    Runs are stored in whole vectors, each over what the one before wrote too much: up to
-    `lanes` elements behind the row are written as well.
+
+def write_strips(e: Emitter, grid: Relative, table: View, out: View, lanes: int) -> None:
+    """A head's table cut into strips, one for each column of queries: what its keys see of each
+    row of the table.  A query's row of the bias lies in its strip in one piece.
+
+    Runs are stored in whole vectors, each over what the one before wrote too much: up to `lanes`
+    elements behind the strips are written as well.
     """
     line, columns = grid.table[1], grid.columns
-    for y in range(grid.rows):
-        for start in range(0, columns, lanes):
-            value = e.load(source, y * line + start, lanes)
-            e.store(out, y * columns + start, value, lanes)
-    start = grid.rows * columns
-    for width in vector_widths(pitch - start, lanes):
-        e.store(out, start, float32(-np.inf, width), width)
-        start += width
+    with e.loop(grid.query_columns, "strip") as qx:
+        left = e.let((grid.query_columns - 1 - qx) * grid.stride)
+        strip = out.at(e.let(qx * _strip(grid)))
+        with e.loop(grid.table[0], "y") as y:
+            source, target = e.let(left + y * line), e.let(y * columns)
+            for start in range(0, columns, lanes):
+                e.store(strip, target + start, e.load(table, source + start, lanes), lanes)
+
+
+def strip_start(e: Emitter, grid: Relative, query: Expr) -> Expr:
+    """Where in a head's strips `query`'s row of the bias begins."""
+    qy, qx = e.let(query // grid.query_columns), e.let(query % grid.query_columns)
+    down = grid.stride * grid.columns
+    return e.hold((grid.query_rows - 1 - qy) * down + qx * _strip(grid))

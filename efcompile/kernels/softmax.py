@@ -6,7 +6,7 @@ from typing import Any
 
 from efcompile.kernels import sweep
 from efcompile.kernels.emit import Emitter, Expr, View, float32, splat
-from efcompile.kernels.exponential import fast_exp
+from efcompile.kernels.exponential import weight_exp
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reduce import add, larger, reduce
 from efcompile.kernels.reference import te_function, te_softmax
@@ -64,7 +64,7 @@ def exponentials(e: Emitter, x: View, out: View, columns: int, lanes: int) -> Ex
 
     def power(index: Expr, width: int) -> Expr:
         shifted = e.let(e.load(x, index, width) - splat(top, width))
-        value = e.let(fast_exp(e, shifted, width, bounded=True))
+        value = e.let(weight_exp(e, shifted, width))
         e.store(out, index, value, width)
         return value
 

@@ -126,12 +126,14 @@ def stencil_row(
     act: str,
     stage: View,
     tile_rows: int | None = None,
+    pitch: int | None = None,
 ) -> None:
     """Emit one output row: ``sink(e, pixel, channel, lanes, sum)`` for every vector of it.
 
     `taps_down` is the (first, count) of ky inside the image and ``row_of(ky)`` the input row
-    under it, [width, channels]; `weights` are [kh, kw, channels] (`pack_taps`).  Where `act`,
-    which the sink applies, is not cheap, sums go through `stage` (pixels * lanes floats).
+    under it, [width, channels], its pixels `pitch` apart (by default `channels`); `weights` are
+    [kh, kw, channels] (`pack_taps`).  Where `act`, which the sink applies, is not cheap, sums go
+    through `stage` (pixels * lanes floats).
     With `tile_rows` pixels of input and result lie `side_by_side`; it divides `pixels` and both
     widths, and `sink` is a `SideBySide`.
     """
@@ -142,7 +144,7 @@ def stencil_row(
             for channel, width in vector_runs(e, channels, lanes):
                 sums = _tile(
                     e, axis, run, moved, channels, channel, width, taps_down, row_of, weights,
-                    bias, tile_rows,
+                    bias, tile_rows, channels if pitch is None else pitch,
                 )  # fmt: skip
                 if isinstance(sink, SideBySide):
                     start = e.let(moved * channels + channel * height)
@@ -168,19 +170,20 @@ def _tile(
     weights: View,
     bias: View | None,
     tile_rows: int | None,
+    pitch: int,
 ) -> Sequence[Register]:
     """The sums of one tile, its code that of the run's first, `moved` outputs further."""
     initial = float32(0.0, width) if bias is None else e.let(e.load(bias, channel, width))
     sums = [e.register(width, value=initial) for _ in range(run.count)]
     first, count = taps_down
-    offset = e.let(moved * (axis.stride * channels) + channel * (tile_rows or 1))
+    offset = e.let(moved * (axis.stride * pitch) + channel * (tile_rows or 1))
     with e.loop(count, "ky", first) as ky:
         row = row_of(ky).at(offset)
         taps = e.let(ky * (axis.kernel * channels) + channel)
         used = sorted({t for x in _outputs(run) for t in axis.taps(x)})
         w = {t: e.let(e.load(weights, taps + t * channels, width)) for t in used}
         for source, users in _by_source(axis, run):
-            start = place(source, channels, tile_rows) if tile_rows else source * channels
+            start = place(source, channels, tile_rows) if tile_rows else source * pitch
             x = e.let(e.load(row, start, width))
             for output, tap in users:
                 total = sums[output - run.first]

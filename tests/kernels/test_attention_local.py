@@ -95,6 +95,16 @@ def test_blocks_are_whole_rows(mixed: bool) -> None:
         assert_close(got, reference("attention", **args).numpy())
 
 
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("copied", [False, True])
+def test_values_are_read_in_place_or_copied(mixed: bool, copied: bool) -> None:
+    args, kernel = convolved(GRIDS["same"], mixed, layout="merged"), kernel_of(mixed)
+    call = op_call("attention", CONSTANTS, **args)
+    knobs = kernel.default_knobs(kernel.shape_of(call), HOST)
+    got = run_built(kernel, call, args, HOST, replace(knobs, copy_values=copied), 3)
+    assert_close(got, reference("attention", **args).numpy())
+
+
 def test_taps_are_packed_by_head() -> None:
     args = convolved(GRIDS["same"])
     call = op_call("attention", CONSTANTS, **args)

@@ -5,11 +5,16 @@ from efcompile.kernels.attention_parts import (
     copied_query_floats,
     copied_value_floats,
     make_knobs,
+    value_pitch,
 )
 from efcompile.kernels.attention_shape import Shape, shape_of
 from efcompile.kernels.emit import Emitter
+from efcompile.targets.resolve import resolve
 from tests.kernels.attention_cases import NOTHING, Case
+from tests.kernels.emulated import ARM64
 from tests.kernels.harness import HOST, op_call
+
+X86 = resolve("x86_64-linux-gnu")
 
 
 def shape(layout: str) -> Shape:
@@ -19,12 +24,20 @@ def shape(layout: str) -> Shape:
 
 
 @pytest.mark.parametrize(
-    ("layout", "values", "queries"),
-    [("merged", 13 * 12, 0), ("separate", 0, 0), ("planar", 13 * 12, 5 * 8)],
+    ("layout", "x86", "arm64", "queries"),
+    [("merged", 0, 13 * 12, 0), ("separate", 0, 0, 0), ("planar", 13 * 12, 13 * 12, 5 * 8)],
 )
-def test_copies_only_what_is_not_in_place(layout: str, values: int, queries: int) -> None:
-    assert copied_value_floats(shape(layout)) == values
-    assert copied_query_floats(shape(layout), 5) == queries
+def test_copies_only_what_is_not_in_place(layout: str, x86: int, arm64: int, queries: int) -> None:
+    made = shape(layout)
+    for target, values in ((X86, x86), (ARM64, arm64)):
+        assert copied_value_floats(made, make_knobs(made, target, 5)) == values
+    assert copied_query_floats(made, 5) == queries
+
+
+@pytest.mark.parametrize(("layout", "read"), [("merged", 56), ("separate", 12), ("planar", 12)])
+def test_values_are_as_far_apart_as_they_are_read(layout: str, read: int) -> None:
+    made = shape(layout)
+    assert value_pitch(made, make_knobs(made, X86, 5)) == read
 
 
 @pytest.mark.parametrize(("wanted", "rows"), [(0, 1), (1, 1), (7, 7), (8, 7), (12, 7), (13, 13)])

@@ -54,6 +54,19 @@ def test_without_a_convolution_any_block_and_no_pixels() -> None:
         assert not knobs_legal(shape, HOST, replace(default, task_queries=rows), default)
 
 
+def test_values_are_copied_or_not_only_where_both_can_be() -> None:
+    merged = _shape(local=False)
+    default = _default(merged)
+    assert knob_choices(merged, HOST, default)["copy_values"] == (0, 1)
+    adjacent = replace(merged, v_view=(0, 36 * WIDTH * HEADS, 36 * WIDTH, WIDTH, 1))
+    strided = replace(merged, v_view=(0, 36 * WIDTH * HEADS, 36 * WIDTH, 1, 36))
+    for shape, copies in ((adjacent, False), (strided, True)):
+        fixed = _default(shape)
+        assert fixed.copy_values == copies
+        assert "copy_values" not in knob_choices(shape, HOST, fixed)
+        assert not knobs_legal(shape, HOST, replace(fixed, copy_values=not copies), fixed)
+
+
 def test_tiles_fit_the_registers() -> None:
     shape = _shape(local=False)
     default = _default(shape)
