@@ -1,13 +1,13 @@
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-from efcompile.kernels.mlp import KERNEL, Shape, block_rows
+from efcompile.kernels.mlp import KERNEL, block_rows
+from efcompile.kernels.mlp_shape import Shape
 from tests.kernels.emulated import ARM64
-from tests.kernels.harness import HOST, TARGETS, check, op_call, run_built
+from tests.kernels.harness import HOST, check, op_call
 
 CONSTANTS = ("weight1", "bias1", "weight2", "bias2")
 
@@ -56,49 +56,3 @@ def test_blocks_are_tall_when_the_weights_outgrow_the_cache() -> None:
     host = replace(HOST, cores=2, l1_bytes=1 << 15, l2_bytes=1 << 20)
     assert 4 * light.h * block_rows(light, host) <= host.l1_bytes // 2
     assert block_rows(heavy, host) > 2 * block_rows(light, host)
-
-
-@pytest.mark.parametrize(
-    ("constants", "change", "word"),
-    [
-        (("weight1",), {}, "weight2"),
-        (CONSTANTS, {"residual": torch.randn(27)}, "broadcast"),
-    ],
-)
-def test_refuses(constants: tuple[str, ...], change: dict[str, Any], word: str) -> None:
-    reason = KERNEL.shape_of(op_call("mlp", constants=constants, **(mlp_args() | change)))
-    assert isinstance(reason, str) and word in reason
-
-
-def large(images: int, rows: int, act: str = "gelu") -> dict[str, Any]:
-    torch.manual_seed(0)
-    return {
-        "x": torch.randn(images, rows, 320),
-        "weight1": torch.randn(1030, 320) / 18,
-        "bias1": torch.randn(1030),
-        "weight2": torch.randn(322, 1030) / 32,
-        "bias2": torch.randn(322),
-        "residual": torch.randn(images, rows, 322),
-        "act": act,
-    }
-
-
-@pytest.mark.parametrize(("images", "rows"), [(2, 48), (1, 144), (3, 96)])
-def test_large_products_are_cut_into_quarters(images: int, rows: int) -> None:
-    args = large(images, rows)
-    for target in TARGETS:
-        alone = replace(target, cores=1, l1_bytes=48 << 10, l2_bytes=1 << 20)
-        shape = KERNEL.shape_of(op_call("mlp", constants=CONSTANTS, **args))
-        assert isinstance(shape, Shape)
-        knobs = KERNEL.default_knobs(shape, alone)
-        assert knobs.strassen == (target.arch == "x86_64")
-        assert rows % knobs.rows == 0
-        check(KERNEL, constants=CONSTANTS, targets=[alone], **args)
-
-
-def test_images_stay_apart() -> None:
-    args = large(2, 49)
-    args["x"][1, 5] = torch.nan
-    call = op_call("mlp", constants=CONSTANTS, **args)
-    out = run_built(KERNEL, call, args, replace(HOST, cores=1))
-    assert np.isfinite(out[0]).all() and np.isnan(out[1, 5]).all()
