@@ -1,10 +1,14 @@
-"""Linear layers and 1x1 convolutions: one matrix product with its epilogue."""
+"""Linear layers and 1x1 convolutions: one matrix product with its epilogue.
+
+Large products are made by `strassen` where the target allows it, see `linear_strassen`.
+"""
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
+from efcompile.kernels import linear_strassen
 from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.balance import even_size
 from efcompile.kernels.emit import Emitter, int32
@@ -26,6 +30,7 @@ from efcompile.kernels.spaces import (
     unroll_legal,
 )
 from efcompile.kernels.span import share
+from efcompile.kernels.strassen import pack_factors
 from efcompile.kernels.tile import Prefetch, Segment, gemm, store_epilogue
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te
@@ -33,8 +38,9 @@ from efcompile.tvm_api import te
 
 @dataclass(frozen=True)
 class Shape:
-    """``act(x[m, k] @ weight[n, k].T + bias) + residual``."""
+    """``act(x[m, k] @ weight[n, k].T + bias) + residual``, the m rows of so many images."""
 
+    images: int
     m: int
     n: int
     k: int
@@ -46,14 +52,16 @@ class Shape:
 @dataclass(frozen=True)
 class Knobs:
     """`tile`, how many row tiles and panels make one task, whether rows are copied to lie
-    `side_by_side`, whether weights are asked for a panel ahead (`prefetch`), and the order of
-    the tasks.
+    `side_by_side`, whether weights are asked for a panel ahead (`prefetch`), the order of the
+    tasks, and whether the product is cut into quarters (`strassen`).
 
     Large tasks share what they read between many tiles, small ones spread over the cores and
     stay in small caches.  A copy costs a third of an instruction an element, and spares NEON
     loads.  Asking ahead hides the way of weights from memory, and is for nothing where they lie
     in L1.  Tasks go panel group by panel group, so a group's weights stay in the L2 cache while
     all row blocks go by; with `rows_stay` block by block: the rows stay, and the weights go by.
+    Of quarters `tile` is the tile and `task_panels` are the panels; a block is the largest with
+    so many row tiles in its half, and its rows stay.
     """
 
     tile: Tile
@@ -62,14 +70,16 @@ class Knobs:
     side_by_side: bool
     prefetch: bool
     rows_stay: bool
+    strassen: bool
 
 
 def shape_of(call: OpCall) -> Shape | str:
     """The shape of a `linear` call, or why it is not one for this kernel."""
     n, k = call.operand("weight").shape
     bias, residual = (call.args[name] is not None for name in ("bias", "residual"))
+    *rows, _ = call.out.shape
     return refusal(call, ("weight", "bias")) or Shape(
-        prod(call.out.shape[:-1]), n, k, bias, residual, call.args["act"]
+        rows[0] if rows else 1, prod(rows), n, k, bias, residual, call.args["act"]
     )
 
 
@@ -94,7 +104,26 @@ def plain(shape: Shape) -> Any:
     return te_function([*operands, y])
 
 
+def _product(shape: Shape) -> linear_strassen.Product:
+    return linear_strassen.Product(shape.images, shape.m, shape.n, shape.k)
+
+
 def default_knobs(shape: Shape, target: Target) -> Knobs:
+    """`plain_knobs`, or those of quarters where they pay."""
+    knobs = plain_knobs(shape, target)
+    cut = linear_strassen.best_cut(_product(shape), target)
+    if cut is None or not cut.pays(knobs.tile, _plan(shape, knobs).tasks, target):
+        return knobs
+    return replace(
+        knobs,
+        tile=cut.tile,
+        task_row_tiles=cut.task_row_tiles,
+        task_panels=cut.task_panels,
+        strassen=True,
+    )
+
+
+def plain_knobs(shape: Shape, target: Target) -> Knobs:
     """Panel groups of half the L2 cache; row blocks that leave a few tasks per core.  Where
     rows had better lie side by side, one group or one block if its operand is small."""
     tile = choose_tile(shape.m, shape.n, target, shape.k)
@@ -114,7 +143,15 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
     def knobs(task_row_tiles: int, task_panels: int, side_by_side: bool) -> Knobs:
         # On NEON asking ahead showed as instructions only.
         ahead = not tile.lane_a
-        return Knobs(tile, task_row_tiles, task_panels, side_by_side, ahead, rows_stay=False)
+        return Knobs(
+            tile,
+            task_row_tiles,
+            task_panels,
+            side_by_side,
+            ahead,
+            rows_stay=False,
+            strassen=False,
+        )
 
     if not (tile.lane_a and pays(shape.n, shape.k)):
         return knobs(task_row_tiles, task_panels, False)
@@ -170,12 +207,24 @@ def _plan(shape: Shape, knobs: Knobs) -> _Plan:
     )
 
 
+def _cut(shape: Shape, target: Target, knobs: Knobs) -> linear_strassen.Cut | None:
+    tiles, panels = knobs.task_row_tiles, knobs.task_panels
+    return linear_strassen.legal_cut(_product(shape), knobs.tile, tiles, panels, target)
+
+
+def _tasks_and_scratch(shape: Shape, target: Target, knobs: Knobs) -> tuple[int, int] | None:
+    """How many tasks there are, and the bytes of scratch; None if there is no such cut."""
+    plan = _cut(shape, target, knobs) if knobs.strassen else _plan(shape, knobs)
+    return None if plan is None else (plan.tasks, plan.scratch_bytes)
+
+
 def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
-    """Tiles, cuts around the default's, order, and where they make sense copies and prefetch."""
-    default = default_knobs(shape, target)
+    """Tiles, cuts around the defaults, order, and where they make sense quarters, copies and
+    prefetch."""
+    default = plain_knobs(shape, target)
     plan = _plan(shape, default)
     copies = default.tile.lane_a and fits(shape.k)
-    return {
+    values = {
         **tile_choices("tile", shape.m, shape.n, target),
         **unroll_choices("tile", target, copies),
         "task_row_tiles": sizes(plan.row_tiles, default.task_row_tiles),
@@ -184,38 +233,47 @@ def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
         **prefetch_choices(target, copies),
         "rows_stay": (0, 1),
     }
+    return linear_strassen.choices(_product(shape), target, values)
 
 
 def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
     """Whether the tile fits, the cut is one, and no knob is turned that changes nothing."""
+    default = default_knobs(shape, target)
+    usual = _tasks_and_scratch(shape, target, default)
+    if not (knobs.strassen or _plain_legal(shape, target, knobs, default.prefetch)):
+        return False
+    found = _tasks_and_scratch(shape, target, knobs)
+    if found is None or usual is None or (knobs.strassen and knobs.rows_stay):
+        return False
+    return (
+        unroll_legal(knobs.tile, knobs.side_by_side)
+        and (not knobs.side_by_side or aside_legal(knobs.tile, shape.k))
+        and tasks_legal(found[0], usual[0], target)
+        and scratch_legal(found[1], usual[1], target)
+    )
+
+
+def _plain_legal(shape: Shape, target: Target, knobs: Knobs, prefetch: bool) -> bool:
+    """The same of a product that is not cut into quarters, where `prefetch` is usual."""
     if not (
         tile_legal(knobs.tile, shape.m, shape.n, target, shape.k)
         and min(knobs.task_row_tiles, knobs.task_panels) >= 1
     ):
         return False
-    plan, default = _plan(shape, knobs), default_knobs(shape, target)
+    plan = _plan(shape, knobs)
+    rows = min(shape.m, plan.block_rows)
     return (
         knobs.task_row_tiles <= max(1, plan.row_tiles)
         and knobs.task_panels <= max(1, plan.panels)
-        and (not knobs.side_by_side or aside_legal(knobs.tile, shape.k))
-        and unroll_legal(knobs.tile, knobs.side_by_side)
-        and prefetch_legal(
-            knobs.prefetch,
-            default.prefetch,
-            min(shape.m, plan.block_rows),
-            shape.n,
-            knobs.tile,
-            knobs.side_by_side,
-        )
+        and prefetch_legal(knobs.prefetch, prefetch, rows, shape.n, knobs.tile, knobs.side_by_side)
         and (not knobs.rows_stay or (plan.groups > 1 and plan.row_blocks > 1))
-        and scratch_legal(plan.scratch_bytes, _plan(shape, default).scratch_bytes, target)
-        and tasks_legal(plan.tasks, _plan(shape, default).tasks, target)
     )
 
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
     """x, the weight's panels, bias, residual."""
-    weight = pack_panels(call.value("weight"), knobs.tile.panel)
+    pack_weight = pack_factors if knobs.strassen else pack_panels
+    weight = pack_weight(call.value("weight"), knobs.tile.panel)
     return ["x", weight, *call.present("bias", "residual")]
 
 
@@ -227,6 +285,14 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     bias, residual = e.optional("bias", shape.bias), e.optional("residual", shape.residual)
     out, scratch = e.pointer("out"), e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
+
+    if knobs.strassen:
+        cut = _cut(shape, target, knobs)
+        assert cut is not None, f"{knobs} are no cut of {shape}"
+        operands = (x, weight, bias, residual)
+        tasks = (begin, end)
+        linear_strassen.emit(e, cut, operands, out, scratch, tasks, shape.act, knobs.prefetch)
+        return Built(e.finish(symbol), cut.scratch_bytes, cut.tasks, chained=True)
 
     plan = _plan(shape, knobs)
     ahead = Prefetch.over(min(shape.m, plan.block_rows), shape.n, tile)

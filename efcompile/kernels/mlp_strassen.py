@@ -11,12 +11,11 @@ from efcompile.kernels.kernel import Array, Built, OpCall
 from efcompile.kernels.mlp_shape import Shape
 from efcompile.kernels.register_tile import Tile
 from efcompile.kernels.strassen import (
-    LEAST_ROWS,
     Factors,
     factors_floats,
-    half,
     multiply,
     pack_factors,
+    row_blocks,
     split,
     store_factors,
     store_quarters,
@@ -26,13 +25,8 @@ from efcompile.targets.target import Target
 
 
 def blocks(shape: Shape) -> tuple[int, ...]:
-    """Rows that a block may have: divisors of an image's, as rows of two images must not meet
-    in one product; none if a width is odd."""
-    each = shape.m // shape.images
-    if shape.k % 2 or shape.h % 2 or shape.n % 2:
-        return ()
-    rows = range(2, each + 1)
-    return tuple(r for r in rows if each % r == 0 and half(r) >= LEAST_ROWS)
+    """Rows that a block may have."""
+    return row_blocks(shape.m, shape.images, shape.k, shape.h, shape.n)
 
 
 def block_rows(shape: Shape, target: Target) -> int | None:

@@ -1,14 +1,20 @@
-"""Layer norm and the linear layer behind it: rows are normalised into scratch, then multiplied."""
+"""Layer norm and the linear layer behind it: rows are normalised into scratch, then multiplied.
 
-from dataclasses import dataclass
+Large products are made by `strassen` where the target allows it, see `linear_strassen`; rows then
+become the product's factors as they are normalised.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-from efcompile.kernels import sweep
+from efcompile.kernels import linear_strassen, sweep
 from efcompile.kernels.activations import CHEAP
-from efcompile.kernels.emit import Emitter, int32, select
+from efcompile.kernels.emit import Emitter, Expr, View, int32, select, splat
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.layer_norm import normalise_row
+from efcompile.kernels.reduce import moments
 from efcompile.kernels.reference import te_activation, te_function, te_normalise
 from efcompile.kernels.refusal import refusal
 from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
@@ -26,6 +32,7 @@ from efcompile.kernels.spaces import (
     unroll_legal,
 )
 from efcompile.kernels.span import share
+from efcompile.kernels.strassen import pack_factors
 from efcompile.kernels.tile import Prefetch, Segment, gemm, store_epilogue
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te
@@ -33,8 +40,9 @@ from efcompile.tvm_api import te
 
 @dataclass(frozen=True)
 class Shape:
-    """``act(normalise(x[m, k]) @ weight[n, k].T + bias)``."""
+    """``act(normalise(x[m, k]) @ weight[n, k].T + bias)``, the m rows of so many images."""
 
+    images: int
     m: int
     n: int
     k: int
@@ -46,11 +54,14 @@ class Shape:
 @dataclass(frozen=True)
 class Knobs:
     """`tile`, how many row tiles and panels make one task, the loops over a row, whether the
-    product reads its rows `side_by_side`, and whether weights are asked for a panel ahead.
+    product reads its rows `side_by_side`, whether weights are asked for a panel ahead, and whether
+    it is cut into quarters (`strassen`).
 
     Tasks are ordered row block by row block: consecutive tasks of one block, which one thread
     runs, share its normalised rows.  Tall blocks go over the weights seldom, short ones stay in
-    small caches; many panels a task spare norms, few spread over the cores.
+    small caches; many panels a task spare norms, few spread over the cores.  Of quarters `tile` is
+    the tile and `task_panels` are the panels; a block is the largest with so many row tiles in
+    its half.
     """
 
     tile: Tile
@@ -59,14 +70,16 @@ class Knobs:
     rows: sweep.Knobs
     side_by_side: bool
     prefetch: bool
+    strassen: bool
 
 
 def shape_of(call: OpCall) -> Shape | str:
     """The shape of a `norm_linear` call, or why it is not one for this kernel."""
     n, k = call.operand("weight").shape
-    rows, bias = prod(call.out.shape[:-1]), call.args["bias"] is not None
+    *rows, _ = call.out.shape
+    bias = call.args["bias"] is not None
     return refusal(call, ("weight", "bias")) or Shape(
-        rows, n, k, bias, call.args["eps"], call.args["act"]
+        rows[0] if rows else 1, prod(rows), n, k, bias, call.args["eps"], call.args["act"]
     )
 
 
@@ -86,7 +99,26 @@ def plain(shape: Shape) -> Any:
     return te_function([*operands, te_activation(y, shape.act)])
 
 
+def _product(shape: Shape) -> linear_strassen.Product:
+    return linear_strassen.Product(shape.images, shape.m, shape.n, shape.k)
+
+
 def default_knobs(shape: Shape, target: Target) -> Knobs:
+    """`plain_knobs`, or those of quarters where they pay."""
+    knobs = plain_knobs(shape, target)
+    cut = linear_strassen.best_cut(_product(shape), target)
+    if cut is None or not cut.pays(knobs.tile, _plan(shape, knobs).tasks, target):
+        return knobs
+    return replace(
+        knobs,
+        tile=cut.tile,
+        task_row_tiles=cut.task_row_tiles,
+        task_panels=cut.task_panels,
+        strassen=True,
+    )
+
+
+def plain_knobs(shape: Shape, target: Target) -> Knobs:
     """Row blocks of a quarter of the L2 cache, cut by panels into two tasks per core."""
     tile = choose_tile(shape.m, shape.n, target, shape.k)
     row_tiles = max(1, shape.m // tile.rows)
@@ -104,6 +136,7 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
         aside,
         # On NEON asking ahead showed as instructions only.
         prefetch=not tile.lane_a,
+        strassen=False,
     )
 
 
@@ -137,12 +170,23 @@ def _plan(shape: Shape, knobs: Knobs) -> _Plan:
     return _Plan(row_tiles, panels, blocks, groups, block_rows, most_rows, 4 * floats)
 
 
+def _cut(shape: Shape, target: Target, knobs: Knobs) -> linear_strassen.Cut | None:
+    tiles, panels = knobs.task_row_tiles, knobs.task_panels
+    return linear_strassen.legal_cut(_product(shape), knobs.tile, tiles, panels, target)
+
+
+def _tasks_and_scratch(shape: Shape, target: Target, knobs: Knobs) -> tuple[int, int] | None:
+    """How many tasks there are, and the bytes of scratch; None if there is no such cut."""
+    plan = _cut(shape, target, knobs) if knobs.strassen else _plan(shape, knobs)
+    return None if plan is None else (plan.tasks, plan.scratch_bytes)
+
+
 def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
-    """Tiles, cuts around the default's, and where they make sense copies and prefetch."""
-    default = default_knobs(shape, target)
+    """Tiles, cuts around the defaults, and where they make sense quarters, copies and prefetch."""
+    default = plain_knobs(shape, target)
     plan = _plan(shape, default)
     copies = default.tile.lane_a and fits(shape.k)
-    return {
+    values = {
         **tile_choices("tile", shape.m, shape.n, target),
         **unroll_choices("tile", target, copies),
         "task_row_tiles": sizes(plan.row_tiles, default.task_row_tiles),
@@ -151,34 +195,48 @@ def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
         **({"side_by_side": (0, 1)} if copies else {}),
         **prefetch_choices(target, copies),
     }
+    return linear_strassen.choices(_product(shape), target, values)
 
 
 def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
     """Whether the tile fits, the cut is one, and no knob is turned that changes nothing."""
+    default = default_knobs(shape, target)
+    usual = _tasks_and_scratch(shape, target, default)
+    if not (knobs.strassen or _plain_legal(shape, target, knobs, default.prefetch)):
+        return False
+    found = _tasks_and_scratch(shape, target, knobs)
+    # The loops over a row of factors are `strassen.split`'s.
+    if found is None or usual is None or (knobs.strassen and knobs.rows != default.rows):
+        return False
+    return (
+        unroll_legal(knobs.tile, knobs.side_by_side)
+        and (not knobs.side_by_side or aside_legal(knobs.tile, shape.k))
+        and tasks_legal(found[0], usual[0], target)
+        and scratch_legal(found[1], usual[1], target)
+    )
+
+
+def _plain_legal(shape: Shape, target: Target, knobs: Knobs, prefetch: bool) -> bool:
+    """The same of a product that is not cut into quarters, where `prefetch` is usual."""
     if not (
         tile_legal(knobs.tile, shape.m, shape.n, target, shape.k)
         and min(knobs.task_row_tiles, knobs.task_panels) >= 1
         and sweep.legal(knobs.rows, target)
     ):
         return False
-    plan, default = _plan(shape, knobs), default_knobs(shape, target)
+    plan = _plan(shape, knobs)
     rows = min(shape.m, plan.block_rows)
     return (
         knobs.task_row_tiles <= max(1, plan.row_tiles)
         and knobs.task_panels <= max(1, plan.panels)
-        and (not knobs.side_by_side or aside_legal(knobs.tile, shape.k))
-        and unroll_legal(knobs.tile, knobs.side_by_side)
-        and prefetch_legal(
-            knobs.prefetch, default.prefetch, rows, shape.n, knobs.tile, knobs.side_by_side
-        )
-        and scratch_legal(plan.scratch_bytes, _plan(shape, default).scratch_bytes, target)
-        and tasks_legal(plan.tasks, _plan(shape, default).tasks, target)
+        and prefetch_legal(knobs.prefetch, prefetch, rows, shape.n, knobs.tile, knobs.side_by_side)
     )
 
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
     """x, the weight's panels, [bias]."""
-    weight = pack_panels(call.value("weight"), knobs.tile.panel)
+    pack_weight = pack_factors if knobs.strassen else pack_panels
+    weight = pack_weight(call.value("weight"), knobs.tile.panel)
     return [call.argument("x"), weight, *call.present("bias")]
 
 
@@ -190,6 +248,20 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     bias = e.optional("bias", shape.bias)
     out, normal = e.pointer("out"), e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
+
+    if knobs.strassen:
+        cut = _cut(shape, target, knobs)
+        assert cut is not None, f"{knobs} are no cut of {shape}"
+
+        def prepare(e: Emitter, row: View) -> Callable[[Expr, int], Expr]:
+            mean, scale = moments(e, row, k, tile.lanes, shape.eps)
+            return lambda value, lanes: (value - splat(mean, lanes)) * splat(scale, lanes)
+
+        operands, tasks = (x, weight, bias, None), (begin, end)
+        linear_strassen.emit(
+            e, cut, operands, out, normal, tasks, shape.act, knobs.prefetch, prepare
+        )
+        return Built(e.finish(symbol), cut.scratch_bytes, cut.tasks, chained=True)
 
     plan = _plan(shape, knobs)
     blocks, groups, block_rows = plan.blocks, plan.groups, plan.block_rows

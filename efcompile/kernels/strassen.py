@@ -23,14 +23,22 @@ it that both belong to one image.
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
 from efcompile.kernels.activations import VECTOR
 from efcompile.kernels.emit import Emitter, Expr, View, float32, int32
 from efcompile.kernels.kernel import Array
-from efcompile.kernels.register_tile import Tile, cost, vector_widths
+from efcompile.kernels.register_tile import (
+    MOST_VECTORS,
+    Tile,
+    choose_tile,
+    cost,
+    in_registers,
+    vector_widths,
+)
 from efcompile.kernels.span import Span
 from efcompile.kernels.tile import Prefetch, Segment, gemm
 from efcompile.targets.target import Target
@@ -81,6 +89,10 @@ loading 7/4 of the weights from memory (16 rows of 512 x 1024: 1.4 times the pla
 _TILE, _MOVE = 20, 1.0
 """Cycles that a tile takes to start and end, and that a vector's load or store takes."""
 
+_NEAR, _FAR, _PANEL = 1.0, 3.0, 0.12
+"""Cycles that a vector takes on its way to L1: of A from L2 or, where it does not stay there, from
+beyond, and of weights that are asked for ahead."""
+
 
 def plain_cycles(m: int, n: int, k: int, tile: Tile, target: Target) -> float:
     """An estimate of the plain product of m rows, n columns and k elements."""
@@ -93,6 +105,52 @@ def cycles(m: int, n: int, k: int, tile: Tile, target: Target) -> float:
     products = PRODUCTS * plain_cycles(half(m), n // 2, k // 2, tile, target)
     made, taken = half(m) * (k // 2) / target.lanes, half(m) * (n // 2) / target.lanes
     return products + _MOVE * (11 * made + 18 * taken)
+
+
+def fetch_cycles(m: int, n: int, k: int, tile: Tile, target: Target, products: int = 1) -> float:
+    """What so many products of left operands [m, k] wait, one after the other for each panel: for
+    A, which comes anew for each panel, and for weights that outgrow L1, for each row of tiles."""
+    read = _NEAR if 4 * products * m * k <= target.l2_bytes else _FAR
+    outgrown = 4 * k * tile.panel > target.l1_bytes
+    rows = -(-n // tile.panel) * m * k / target.lanes
+    weights = -(-m // tile.rows) * n * k / target.lanes
+    return products * (read * rows + outgrown * _PANEL * weights)
+
+
+def fetched_cycles(m: int, n: int, k: int, tile: Tile, target: Target) -> float:
+    """`cycles` and what the seven products wait."""
+    waits = fetch_cycles(half(m), n // 2, k // 2, tile, target, PRODUCTS)
+    return cycles(m, n, k, tile, target) + waits
+
+
+def quarter_tiles(m: int, n: int, k: int, target: Target) -> list[Tile]:
+    """Tiles for the quarters of a product of m rows, n columns and k elements: those no higher
+    than as many of them must be (of 25 rows, 13 and 12 rather than 14 and 11)."""
+    usual = choose_tile(half(m), n // 2, target, k // 2)
+    heights = {-(-half(m) // tiles) for tiles in range(1, half(m) + 1)}
+    return [
+        replace(usual, rows=rows, vectors=vectors)
+        for vectors in range(1, min(MOST_VECTORS, -(-n // 2 // target.lanes)) + 1)
+        for rows in sorted(heights)
+        if in_registers(rows, vectors, target)
+    ]
+
+
+@lru_cache(maxsize=4096)
+def choose_quarter_tile(m: int, n: int, k: int, target: Target) -> Tile:
+    """The one with the fewest `fetched_cycles`: rather wide, as A's factors come from L2 for
+    every panel."""
+    tiles = quarter_tiles(m, n, k, target)
+    return min(tiles, key=lambda tile: fetched_cycles(m, n, k, tile, target))
+
+
+def row_blocks(m: int, images: int, *widths: int) -> tuple[int, ...]:
+    """Rows that a block of m rows of so many images may have, rising: divisors of an image's, as
+    rows of two images must not meet in one product; none if one of the `widths` is odd."""
+    each = m // images
+    if any(width % 2 for width in widths):
+        return ()
+    return tuple(r for r in range(2, each + 1) if each % r == 0 and half(r) >= LEAST_ROWS)
 
 
 def half(rows: int) -> int:

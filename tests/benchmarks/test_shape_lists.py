@@ -58,7 +58,7 @@ def test_a_list_counts_calls_and_reads_back(
 
 
 def test_descriptions_leave_out_what_is_usual() -> None:
-    shape = gemm.Shape(m=49, n=448, k=96, bias=True, residual=False, act="none")
+    shape = gemm.Shape(images=1, m=49, n=448, k=96, bias=True, residual=False, act="none")
     assert shape_lists.describe(shape) == "m=49 n=448 k=96 bias"
     window = pool.Axis(56, 28, 3, 2, 1, 1)
     pooled = pool.Shape("max", 2, window, window, 64, False)

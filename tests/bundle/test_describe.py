@@ -49,7 +49,7 @@ def test_the_plan_has_every_tensor_of_the_arena() -> None:
 
 def test_kernels_say_what_their_shape_needs() -> None:
     program = tiny_program()
-    shape = gemm.Shape(m=4, n=8, k=16, bias=False, residual=False, act="none")
+    shape = gemm.Shape(images=1, m=4, n=8, k=16, bias=False, residual=False, act="none")
     kernels = program.kernels | {
         "mirror": replace(program.kernels["mirror"], kernel="gemm", shape=shape)
     }

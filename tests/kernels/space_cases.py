@@ -40,6 +40,11 @@ def linear(k: int) -> Args:
     return operands | {"act": "gelu"}
 
 
+def quartered(**more: object) -> Args:
+    """Of two images with rows enough for products in seven."""
+    return weights(x=(2, 49, 130), weight=(262, 130), bias=(262,)) | {"act": "gelu", **more}
+
+
 def feed_forward() -> Args:
     first = weights(x=(2, 51, 20), weight1=(100, 20), bias1=(100,))
     return {**first, **weights(weight2=(53, 100), bias2=(53,), residual=(2, 51, 53)), "act": "gelu"}
@@ -74,6 +79,7 @@ def heads(mixed: bool = False, local: bool = False) -> Args:
 SPACE_CASES: dict[str, tuple[Kernel, Callable[[], Args]]] = {
     "gemm": (gemm.KERNEL, lambda: linear(20)),
     "gemm_odd": (gemm.KERNEL, lambda: linear(39)),
+    "gemm_quartered": (gemm.KERNEL, lambda: quartered(residual=torch.randn(2, 49, 262))),
     "mlp": (mlp.KERNEL, feed_forward),
     "ffn": (ffn.KERNEL, lambda: middle(1)),
     "ffn_stride": (ffn.KERNEL, lambda: middle(2)),
@@ -98,6 +104,7 @@ SPACE_CASES: dict[str, tuple[Kernel, Callable[[], Args]]] = {
             weights(x=(2, 51, 20), weight=(197, 20), bias=(197,)) | {"eps": 1e-6, "act": "gelu"}
         ),
     ),
+    "norm_linear_quartered": (norm_linear.KERNEL, lambda: quartered(eps=1e-6)),
     "pool_mixer": (
         pool_mixer.KERNEL,
         lambda: weights(x=(2, 9, 29, 21), residual=(2, 9, 29, 21), scale=(21,)) | {"kernel": 3},

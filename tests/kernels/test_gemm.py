@@ -1,12 +1,21 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from efcompile.kernels.gemm import KERNEL, Shape
 from tests.kernels.emulated import ARM64
-from tests.kernels.harness import HOST, assert_close, check, op_call, reference, run_built
+from tests.kernels.harness import (
+    HOST,
+    TARGETS,
+    assert_close,
+    check,
+    op_call,
+    reference,
+    run_built,
+)
 
 
 @pytest.mark.parametrize(("m", "n", "k"), [(49, 40, 24), (13, 37, 7), (196, 96, 33), (1, 1000, 48)])
@@ -49,14 +58,14 @@ def test_on_neon_rows_lie_side_by_side(row_tiles: int, panels: int, act: str) ->
 
 @pytest.mark.parametrize(("m", "n", "k"), [(49, 448, 1792), (196, 96, 1024), (49, 176, 1024)])
 def test_on_neon_one_operand_is_small_enough_to_be_met_once(m: int, n: int, k: int) -> None:
-    knobs = KERNEL.default_knobs(Shape(m, n, k, True, True, "none"), ARM64)
+    knobs = KERNEL.default_knobs(Shape(1, m, n, k, True, True, "none"), ARM64)
     row_tiles, panels = m // knobs.tile.rows, n // knobs.tile.panel
     assert knobs.side_by_side
     assert knobs.task_row_tiles == row_tiles or knobs.task_panels == panels
 
 
 def test_an_order_is_a_choice_where_there_are_groups_and_blocks() -> None:
-    shape = Shape(196, 640, 96, True, False, "none")
+    shape = Shape(1, 196, 640, 96, True, False, "none")
     knobs = KERNEL.default_knobs(shape, HOST)
     row_tiles, panels = shape.m // knobs.tile.rows, shape.n // knobs.tile.panel
     cut = replace(knobs, task_row_tiles=-(-row_tiles // 3), task_panels=-(-panels // 3))
@@ -88,3 +97,52 @@ def test_rows_stay_while_panels_go_by(side_by_side: bool) -> None:
 def test_refuses_a_weight_that_is_not_constant() -> None:
     reason = KERNEL.shape_of(op_call("linear", x=torch.randn(3, 4), weight=torch.randn(5, 4)))
     assert isinstance(reason, str) and "weight" in reason
+
+
+def large(images: int, rows: int, act: str = "gelu") -> dict[str, Any]:
+    torch.manual_seed(0)
+    return {
+        "x": torch.randn(images, rows, 514),
+        "weight": torch.randn(1030, 514) / 23,
+        "bias": torch.randn(1030),
+        "residual": torch.randn(images, rows, 1030),
+        "act": act,
+    }
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize(("images", "rows"), [(2, 49), (1, 196), (2, 57)])
+def test_large_products_are_cut_into_quarters(images: int, rows: int, cores: int) -> None:
+    args = large(images, rows)
+    constants = ("weight", "bias")
+    for target in TARGETS:
+        some = replace(target, cores=cores, l1_bytes=48 << 10, l2_bytes=1 << 20)
+        shape = KERNEL.shape_of(op_call("linear", constants, **args))
+        knobs = KERNEL.default_knobs(shape, some)
+        assert knobs.strassen == (target.arch == "x86_64")
+        assert KERNEL.legal(shape, some, knobs)
+        assert KERNEL.build("k", shape, some, knobs).tasks >= cores
+        check(KERNEL, constants=constants, targets=[some], **args)
+
+
+def test_images_stay_apart() -> None:
+    args = large(2, 49)
+    args["x"][1, 5] = torch.nan
+    call = op_call("linear", ("weight", "bias"), **args)
+    target = replace(HOST, l1_bytes=48 << 10, l2_bytes=1 << 20)
+    assert KERNEL.default_knobs(KERNEL.shape_of(call), target).strassen == HOST.strassen
+    out = run_built(KERNEL, call, args, target)
+    assert np.isfinite(out[0]).all() and np.isnan(out[1, 5]).all()
+
+
+def test_rows_of_a_matrix_are_images() -> None:
+    args = {"x": torch.randn(96, 514), "weight": torch.randn(1030, 514)}
+    shape = KERNEL.shape_of(op_call("linear", ("weight",), **args))
+    assert shape.images == 96 and not KERNEL.default_knobs(shape, HOST).strassen
+
+
+def test_small_products_stay_whole() -> None:
+    target = replace(HOST, l1_bytes=48 << 10, l2_bytes=1 << 20)
+    for m, n, k in ((196, 96, 1024), (1024, 96, 96), (16, 1024, 512), (49, 449, 448)):
+        shape = Shape(1, m, n, k, True, True, "none")
+        assert not KERNEL.default_knobs(shape, target).strassen

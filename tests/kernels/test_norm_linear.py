@@ -1,11 +1,15 @@
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from efcompile.kernels.norm_linear import KERNEL
 from efcompile.targets.target import Target
 from tests.kernels.harness import (
+    HOST,
+    TARGETS,
     assert_close,
     check,
     on_every_target,
@@ -62,3 +66,36 @@ def test_refusals(constants: tuple[str, ...], change: dict[str, torch.Tensor], w
     args = {"x": torch.ones(2, 4), "weight": torch.ones(5, 4), "bias": None, **change}
     reason = KERNEL.shape_of(op_call("norm_linear", constants, eps=1e-5, **args))
     assert isinstance(reason, str) and why in reason
+
+
+def large(images: int, rows: int) -> dict[str, Any]:
+    torch.manual_seed(0)
+    return {
+        "x": 2 * torch.randn(images, rows, 514) + 1,
+        "weight": torch.randn(1030, 514) / 23,
+        "bias": torch.randn(1030),
+        "eps": 1e-6,
+        "act": "gelu",
+    }
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize(("images", "rows"), [(2, 49), (1, 196)])
+def test_large_products_are_cut_into_quarters(images: int, rows: int, cores: int) -> None:
+    args = large(images, rows)
+    constants = ("weight", "bias")
+    for target in TARGETS:
+        some = replace(target, cores=cores, l1_bytes=48 << 10, l2_bytes=1 << 20)
+        shape = KERNEL.shape_of(op_call("norm_linear", constants, **args))
+        knobs = KERNEL.default_knobs(shape, some)
+        assert knobs.strassen == (target.arch == "x86_64")
+        assert KERNEL.legal(shape, some, knobs)
+        check(KERNEL, constants=constants, targets=[some], **args)
+
+
+def test_images_stay_apart() -> None:
+    args = large(2, 49)
+    args["x"][1, 5] = torch.nan
+    call = op_call("norm_linear", ("weight", "bias"), **args)
+    out = run_built(KERNEL, call, args, replace(HOST, l1_bytes=48 << 10, l2_bytes=1 << 20))
+    assert np.isfinite(out[0]).all() and np.isnan(out[1, 5]).all()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks.loops import instructions
-from efcompile.kernels import ffn_shape, gemm, mlp, pool, pool_linear, pool_mixer
+from efcompile.kernels import ffn_shape, gemm, mlp_shape, pool, pool_linear, pool_mixer
 from efcompile.kernels.activations import VECTOR
 from efcompile.kernels.conv_shape import ConvShape
 from efcompile.kernels.emit import Emitter
@@ -65,9 +65,9 @@ def test_taps_on_padding_do_not_count() -> None:
 
 
 def test_products() -> None:
-    shape = gemm.Shape(m=49, n=448, k=1792, bias=True, residual=True, act="none")
+    shape = gemm.Shape(images=1, m=49, n=448, k=1792, bias=True, residual=True, act="none")
     assert work_of("gemm", shape) == Work(matmul=49 * 448 * 1792, add=49 * 448)
-    up_and_down = mlp.Shape(1, 49, 96, 80, 320, True, True, False, "relu")
+    up_and_down = mlp_shape.Shape(1, 49, 96, 80, 320, True, True, False, "relu")
     hidden = 49 * 320
     assert work_of("mlp", up_and_down) == Work(matmul=hidden * (80 + 96), add=hidden)
     head = pool_linear.Shape(2, 49, 448, 1000, True, "none", 1e-5)

@@ -9,7 +9,7 @@ from efcompile.kernels.knobs import flatten, with_values
 from efcompile.kernels.tuned import Kind, Split, TargetClass, Winner, Winners
 from efcompile.targets.target import Target
 
-SHAPE = gemm.Shape(13, 40, 24, True, False, "gelu")
+SHAPE = gemm.Shape(1, 13, 40, 24, True, False, "gelu")
 
 
 def winner(target: Target, shape: Any = SHAPE, kernel: Any = gemm.KERNEL, **values: int) -> Winner:

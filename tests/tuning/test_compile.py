@@ -14,7 +14,7 @@ from efcompile.targets.resolve import resolve
 from efcompile.tuning.compile import Compiled, Job, compile_all
 
 HOST = resolve("host")
-SHAPE = gemm.Shape(12, 32, 8, bias=True, residual=False, act="relu")
+SHAPE = gemm.Shape(1, 12, 32, 8, bias=True, residual=False, act="relu")
 
 
 def job(build: Any = gemm.build) -> Job:
