@@ -1,6 +1,6 @@
 """The figures of `kernels.py` as a table and as JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks import output
+from benchmarks.avx2_host import Host
 from benchmarks.prepared import Prepared
 from benchmarks.provenance import provenance
 from benchmarks.rows import Row, Times
@@ -62,19 +63,25 @@ def summary(rows: Sequence[Row], times: Times) -> str:
 
 
 def write_json(
-    path: Path, machine: Machine, models: Sequence[tuple[Prepared, Times, Sequence[Row]]]
+    path: Path,
+    machine: Machine,
+    models: Sequence[tuple[Prepared, Times, Sequence[Row]]],
+    host: Host,
+    sampled: Mapping[str, int],
 ) -> None:
-    """All figures: where they come from, the machine's peaks, and each model's rows."""
+    """All figures: where they come from, the machine's peaks, and each model's rows; `sampled` as
+    in `compare.Figure`, by model."""
     document = {
         "format": 1,
         "kind": "measured",
-        "provenance": provenance(()),
+        "provenance": provenance((), host),
         "machine": asdict(machine),
         "models": [
             {
                 "model": prepared.model,
                 "whole_us": float(np.median(times.whole)) / 1e3,
                 "sum_us": sum(row.us * row.calls for row in rows),
+                "sampled": sampled[prepared.model],
                 "resident_bytes": prepared.resident_bytes,
                 "kernels": [asdict(row) | {"short": row.short} for row in rows],
             }

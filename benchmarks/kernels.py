@@ -4,6 +4,7 @@
     python benchmarks/kernels.py efficientformer_l1 --only ffn     # after a change to one kernel
     python benchmarks/kernels.py --build F efficientformer_l1; taskset -c 1 \\
         python benchmarks/kernels.py --built F                     # time on a core of its own
+    python benchmarks/kernels.py --isa avx2 efficientformer_l1     # code and peaks of AVX2
     python benchmarks/kernels.py --write-shapes efficientformer_l1
 
 The model's own library runs the network with a clock around every call, so each kernel finds
@@ -32,6 +33,8 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import shape_lists
+from benchmarks.avx2_host import HELP, Host, Isa, held_to
+from benchmarks.evex_meter import objection, read
 from benchmarks.kernel_table import kernel_table, summary, write_json
 from benchmarks.prepared import Prepared, compiled, load, prepare
 from benchmarks.provenance import lines, provenance
@@ -59,6 +62,7 @@ def main(
     write_shapes: Annotated[
         bool, typer.Option("--write-shapes", help="Write the models' shape lists, no timing")
     ] = False,
+    isa: Annotated[Isa, typer.Option(help=HELP)] = Isa.NATIVE,
 ) -> None:
     """Print a table per model."""
     chosen = models or list(_DEFAULT)
@@ -68,18 +72,24 @@ def main(
             program = compiled(model, "arm64").program
             console.print(str(shape_lists.write(program.name, shape_lists.shape_list(program))))
         return
+    host = held_to(isa, ())
     if build is not None:
         for model in chosen:
-            console.print(str(prepare(model, build).bundle.path))
+            console.print(str(prepare(model, build, host.cpu).bundle.path))
         return
     with tempfile.TemporaryDirectory() as scratch:
         ready = (
-            [prepare(model, Path(scratch)) for model in chosen] if built is None else load(built)
+            [prepare(model, Path(scratch), host.cpu) for model in chosen]
+            if built is None
+            else load(built)
         )
+        sampled = {prepared.model: checked(prepared, host) for prepared in ready}
         timed = [(prepared, timings(prepared, threads, rounds)) for prepared in ready]
-        machine = measure(threads)
-    for line in [*lines(provenance(())), _machine_line(machine)]:
+        machine = measure(threads, host.target)
+    for line in [*lines(provenance((), host)), _machine_line(machine)]:
         console.print(line, highlight=False)
+    if host.held:
+        console.print(f"AVX-512 in none of the instructions sampled: {sampled}", highlight=False)
     found = []
     for prepared, times in timed:
         rows = rows_of(prepared, times, machine)
@@ -90,9 +100,29 @@ def main(
     for reason in found:
         console.print(reason, highlight=False)
     if json_file is not None:
-        write_json(json_file, machine, [(p, t, rows_of(p, t, machine)) for p, t in timed])
+        figures = [(p, t, rows_of(p, t, machine)) for p, t in timed]
+        write_json(json_file, machine, figures, host, sampled)
     if check and found:
         raise typer.Exit(1)
+
+
+def checked(prepared: Prepared, host: Host) -> int:
+    """See that the model is compiled for `host`, and, where AVX-512 is held back, that it runs
+    none; returns the instructions sampled for that.  `SystemExit` otherwise."""
+    made_for = prepared.bundle.manifest.target.cpu
+    if made_for != host.target.cpu:
+        raise SystemExit(
+            f"{prepared.model} was built for {made_for}, its bounds would be of "
+            f"{host.target.cpu}: build and time with the same --isa"
+        )
+    if not host.held:
+        return 0
+    library = Library(prepared.bundle, threads=1)
+    inputs, _ = sample.read(prepared.bundle)
+    reading = read(lambda: library.run(inputs))
+    if reason := objection(reading):
+        raise SystemExit(f"{prepared.model} {reason}")
+    return reading.samples
 
 
 def timings(prepared: Prepared, threads: int, rounds: int) -> Times:

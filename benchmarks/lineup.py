@@ -1,9 +1,12 @@
-"""Who takes part: contestants that computed what eager does, and why the others do not."""
+"""Who takes part: contestants that computed what eager does with what they may use, and why the
+others do not."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmarks.avx2_host import Host
 from benchmarks.case import Case, relative_errors
+from benchmarks.evex_meter import objection, read
 from benchmarks.peers.peer import Peer, Run
 from efcompile.bundle.sample import TOLERANCE
 
@@ -39,6 +42,27 @@ def line_up(case: Case, ours: Peer, peers: Sequence[Peer], threads: int) -> Line
         else:
             refused[peer.name] = f"wrong result: differs from eager by {error:.1e} of its scale"
     return Lineup(runs, refused)
+
+
+def without_avx512(lineup: Lineup, host: Host) -> tuple[Lineup, dict[str, int]]:
+    """Those of `lineup` who run no AVX-512 instruction, and the samples taken of each.
+
+    Where nothing is held back all stay and nothing is sampled.  The others are refused, with the
+    reason; ours must not be: `SystemExit`.
+    """
+    if not host.held:
+        return lineup, {}
+    runs, refused, samples = {}, dict(lineup.refused), {}
+    for name, run in lineup.runs.items():
+        reason = objection(reading := read(run))
+        if reason is None:
+            runs[name] = run
+            samples[name] = reading.samples
+        elif name == "ours":
+            raise SystemExit(f"ours {reason}: it was to be held to AVX2")
+        else:
+            refused[name] = reason
+    return Lineup(runs, refused), samples
 
 
 def _short(problem: Exception) -> str:

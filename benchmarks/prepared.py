@@ -62,9 +62,9 @@ class Compiled:
     outputs: tuple[NDArray[Any], ...]
 
 
-def compiled(model: str, target: str) -> Compiled:
+def compiled(model: str, target: str, cpu: str | None = None) -> Compiled:
     """Compile a model by name, its weights random and never zero, through the default passes,
-    with the tuning that ships."""
+    with the tuning that ships; `cpu` as in `efcompile.targets.resolve`."""
     import torch
     from torch.utils import _pytree as pytree
 
@@ -79,7 +79,7 @@ def compiled(model: str, target: str) -> Compiled:
 
     module = randomize(resolve_model(model).eval(), seed=0)
     captured = capture(module, None)
-    described = resolve(target)
+    described = resolve(target, cpu=cpu)
     pipeline = build_pipeline(None, (), SHIPPED.splits(described))
     stages = run_pipeline(captured.graph_module, captured.example_inputs, pipeline)
     program = lower(stages[-1].graph_module, described, title_of(model))
@@ -92,9 +92,10 @@ def _arrays(tensors: Sequence[Any]) -> tuple[NDArray[Any], ...]:
     return tuple(tensor.numpy() for tensor in tensors)
 
 
-def prepare(model: str, folder: Path) -> Prepared:
-    """Compile `model` for this machine into ``folder/<title>`` and describe its calls."""
-    made = compiled(model, "host")
+def prepare(model: str, folder: Path, cpu: str | None = None) -> Prepared:
+    """Compile `model` for this machine, or for less of it (`cpu`), into ``folder/<title>`` and
+    describe its calls."""
+    made = compiled(model, "host", cpu)
     program = made.program
     root = folder / program.name
     path = write_bundle(

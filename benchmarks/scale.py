@@ -20,10 +20,11 @@ import typer
 # Python puts this file's folder on the path, not the one above it.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.avx2_host import HELP, NATIVE, Host, Isa, held_to
 from benchmarks.case import DEFAULT_SIDE, open_case
 from benchmarks.compare import compare
 from benchmarks.output import console, table, write_json
-from benchmarks.peers.ours import bundle_path
+from benchmarks.peers.ours import Ours, bundle_path
 from benchmarks.peers.peer import Peer
 from benchmarks.peers.registry import OURS, PEERS, chosen
 from benchmarks.provenance import lines, provenance
@@ -54,7 +55,8 @@ SWEEPS = (
 
 
 class Point(TypedDict):
-    """What was measured at a size: work, medians in ms, the ratio of ours to the best peer."""
+    """What was measured at a size: work, medians in ms, the ratio of ours to the best peer; the
+    rest as in `compare.Figure`."""
 
     model: str
     resolution: int
@@ -64,6 +66,7 @@ class Point(TypedDict):
     best: str | None
     ratio: float | None
     refused: dict[str, str]
+    sampled: dict[str, int]
 
 
 class Row(Point):
@@ -88,12 +91,14 @@ def main(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write figures here")
     ] = None,
+    isa: Annotated[Isa, typer.Option(help=HELP)] = Isa.NATIVE,
 ) -> None:
     """Print a table per sweep; exit 1 if a step or a drift is flagged."""
     try:
         taking_part = chosen(peers)
     except ValueError as problem:
         raise typer.BadParameter(str(problem)) from problem
+    host = held_to(isa, taking_part)
     points: dict[Size, Point] = {}
     sweeps = []
     for sweep in SWEEPS:
@@ -101,14 +106,14 @@ def main(
             continue
         for size in sweep:
             if size not in points:
-                points[size] = measure(size, taking_part, threads, rounds, seconds)
+                points[size] = measure(size, taking_part, threads, rounds, seconds, host)
         rows = in_sweep([points[size] for size in sweep])
         sweeps.append(rows)
         console.print(_table(rows, taking_part, threads))
     for point in points.values():
         for name, reason in point["refused"].items():
             console.print(f"{_name(point)}: {name} {reason}", markup=False)
-    where = provenance([OURS, *taking_part])
+    where = provenance([OURS, *taking_part], host)
     console.print("\n".join(lines(where)))
     write_json(json_file, {"provenance": where, "threads": threads, "sweeps": sweeps})
     flags = [f"{_name(row)}: {flag}" for rows in sweeps for row in rows for flag in row["flags"]]
@@ -117,11 +122,18 @@ def main(
         raise typer.Exit(1)
 
 
-def measure(size: Size, peers: Sequence[Peer], threads: int, rounds: int, seconds: float) -> Point:
+def measure(
+    size: Size,
+    peers: Sequence[Peer],
+    threads: int,
+    rounds: int,
+    seconds: float,
+    host: Host = NATIVE,
+) -> Point:
     """Time ours and `peers` at one size."""
     with open_case(size.model, size.batch, size.resolution) as case:
-        figure = compare(case, peers, threads, rounds, seconds)
-        manifest = load_bundle(bundle_path(OURS.prepared(case))).manifest
+        figure = compare(case, peers, threads, rounds, seconds, host)
+        manifest = load_bundle(bundle_path(Ours(host.cpu).prepared(case))).manifest
     best = figure["best"]
     return {
         "model": size.model,
@@ -132,6 +144,7 @@ def measure(size: Size, peers: Sequence[Peer], threads: int, rounds: int, second
         "best": best,
         "ratio": figure["ratios"][best] if best else None,
         "refused": figure["refused"],
+        "sampled": figure["sampled"],
     }
 
 

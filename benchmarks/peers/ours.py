@@ -10,17 +10,22 @@ if TYPE_CHECKING:
 
 
 class Ours(FilePeer):
-    """A bundle for this machine, through `efcompile.load`."""
+    """A bundle for this machine, or for less of it (`cpu`), through `efcompile.load`."""
 
     name = "ours"
     packages = ("apache-tvm",)
+
+    def __init__(self, cpu: str | None = None) -> None:
+        self._cpu = cpu
 
     def prepare(self, case: "Case", folder: Path) -> None:
         """Compile, and leave the bundle's path in a file."""
         import efcompile
 
         name = case.source.rpartition(":")[2]
-        compiled = efcompile.optimize(case.model, (case.x,), target="host", name=name, out=folder)
+        compiled = efcompile.optimize(
+            case.model, (case.x,), target="host", cpu=self._cpu, name=name, out=folder
+        )
         (folder / "path").write_text(compiled.bundle.path.name)
 
     def runtime(self) -> Any:

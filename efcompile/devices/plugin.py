@@ -1,4 +1,4 @@
-"""Builds the emulator's counting plugin, once per source and machine."""
+"""Builds small C libraries for this machine, once per source: the emulator's counting plugin."""
 
 import hashlib
 import os
@@ -20,30 +20,34 @@ def cache_directory() -> Path:
 
 
 def build_plugin() -> Path:
-    """The compiled `SOURCE`, made by the C compiler (``$CC``, else ``cc``) on first use.
+    """The compiled `SOURCE`; raises as `build_library` does."""
+    return build_library(SOURCE, "counting instructions")
+
+
+def build_library(source: Path, purpose: str) -> Path:
+    """`source` as a shared library, made by the C compiler (``$CC``, else ``cc``) on first use.
 
     The file appears under its final name only when complete, so processes may race.  Raises
-    `ToolchainError` when there is no compiler or it fails.
+    `ToolchainError`, which says for what `purpose`, when there is no compiler or it fails.
     """
-    source = SOURCE.read_bytes()
-    key = hashlib.sha256(source + platform.machine().encode()).hexdigest()[:16]
-    plugin = cache_directory() / "plugins" / f"insn_classes-{key}.so"
+    key = hashlib.sha256(source.read_bytes() + platform.machine().encode()).hexdigest()[:16]
+    plugin = cache_directory() / "plugins" / f"{source.stem}-{key}.so"
     if plugin.exists():
         return plugin
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None:
         raise ToolchainError(
-            "counting instructions needs a C compiler, once, to build the emulator's plugin; "
-            "none was found as `cc` or $CC. Install one: apt-get install gcc libc6-dev"
+            f"{purpose} needs a C compiler, once, to build {source.name}; none was found as "
+            "`cc` or $CC. Install one: apt-get install gcc libc6-dev"
         )
     plugin.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=plugin.parent) as scratch:
         built = Path(scratch) / plugin.name
         flags = ["-O2", "-shared", "-fPIC", "-fvisibility=hidden"]
         done = subprocess.run(
-            [compiler, *flags, "-o", str(built), str(SOURCE)], capture_output=True, text=True
+            [compiler, *flags, "-o", str(built), str(source)], capture_output=True, text=True
         )
         if done.returncode != 0:
-            raise ToolchainError(f"{compiler} could not build {SOURCE}:\n{done.stderr.strip()}")
+            raise ToolchainError(f"{compiler} could not build {source}:\n{done.stderr.strip()}")
         built.replace(plugin)
     return plugin

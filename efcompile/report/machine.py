@@ -53,11 +53,12 @@ class Machine:
         return next((level for level in self.levels if size <= level.bytes), self.levels[-1])
 
 
-def measure(threads: int) -> Machine:
-    """Measure one core (about four seconds) and describe `threads` of them."""
-    target = resolve("host")
+def measure(threads: int, target: Target | None = None) -> Machine:
+    """Measure one core (about four seconds) and describe `threads` of them, as far as code for
+    `target` goes: by default, all of this machine."""
+    target = target or resolve("host")
     add, load, store = (_rate(target, emit, _L1_VECTORS) for emit in (_adds, _loads, _stores))
-    fma = fma_peak()
+    fma = fma_peak(target)
     levels = [
         _level(target, name, size, threads)
         for name, size in (("L2", target.l2_bytes), ("L3", target.llc_bytes))
@@ -69,7 +70,7 @@ def measure(threads: int) -> Machine:
         threads=threads,
         lanes=target.lanes,
         # Clocks move: the better of two looks, one at either end.
-        fma=threads * max(fma, fma_peak()),
+        fma=threads * max(fma, fma_peak(target)),
         add=threads * add,
         load=threads * load,
         store=threads * store,

@@ -35,9 +35,10 @@ def _function(target: Target) -> object:
     return e.finish("fma_peak")
 
 
-def fma_peak(repeats: int = 15) -> float:
-    """GFLOP/s of one core: the best of `repeats` short runs."""
-    target = resolve("host")
+def fma_peak(target: Target | None = None, repeats: int = 15) -> float:
+    """GFLOP/s of one core: the best of `repeats` short runs of code for `target`, which this
+    machine must be able to run; by default, all that it can do."""
+    target = target or resolve("host")
     run = native(_function(target), "fma_peak", target)
     data = (ctypes.c_float * 32)(*([0.5] * 32))
     best = float("inf")
@@ -65,6 +66,7 @@ def copy_peak(megabytes: float | None = None, repeats: int = 15) -> float:
 
     By default the array is four times the last-level cache and at least 256 MB, so the figure
     is memory's.  A size that fits a cache, source and destination together, gives that cache's.
+    The C library copies, with the instructions it chose when the process started.
     """
     least = max(256 << 20, 4 * resolve("host").llc_bytes)
     size = least if megabytes is None else int(megabytes * 2**20)

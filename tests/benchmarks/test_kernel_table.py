@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from benchmarks.avx2_host import NATIVE
 from benchmarks.kernel_table import kernel_table, summary, write_json
 from benchmarks.prepared import Prepared
 from benchmarks.rows import Times, rows_of
@@ -35,7 +36,7 @@ def test_the_summary_compares_the_sum_with_the_whole() -> None:
 
 def test_json_has_every_figure(tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
-    write_json(path, MACHINE, [(PREPARED, TIMES, ROWS)])
+    write_json(path, MACHINE, [(PREPARED, TIMES, ROWS)], NATIVE, {PREPARED.model: 0})
     document = json.loads(path.read_text())
     assert document["machine"]["fma"] == MACHINE.fma
     (model,) = document["models"]

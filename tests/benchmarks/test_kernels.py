@@ -1,6 +1,8 @@
 import json
+import platform
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import typer
 
 from benchmarks import kernels, shape_lists
+from benchmarks.avx2_host import NATIVE
 from benchmarks.prepared import Prepared, prepare
 from efcompile.bundle import sample
 from tests.benchmarks.examples import MACHINE
@@ -17,7 +20,7 @@ from tests.benchmarks.test_prepared import SMALL
 @pytest.fixture(autouse=True)
 def known_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rates that need no measuring."""
-    monkeypatch.setattr(kernels, "measure", lambda threads: MACHINE)
+    monkeypatch.setattr(kernels, "measure", lambda threads, target: MACHINE)
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +51,15 @@ def test_a_wrong_result_is_not_timed(small: Prepared, monkeypatch: pytest.Monkey
     monkeypatch.setattr(sample, "read", lambda bundle: (inputs, [outputs[0] + np.float32(1)]))
     with pytest.raises(SystemExit, match="differs from eager PyTorch"):
         kernels.timings(small, 1, rounds=3)
+
+
+def test_what_was_built_for_another_cpu_has_no_bounds_here(small: Prepared) -> None:
+    other = replace(NATIVE, cpu="generic" if platform.machine() == "aarch64" else "x86-64-v3")
+    if other.target.cpu == NATIVE.target.cpu:
+        pytest.skip("this machine's CPU is the least of its kind")
+    assert kernels.checked(small, NATIVE) == 0
+    with pytest.raises(SystemExit, match="build and time with the same --isa"):
+        kernels.checked(small, other)
 
 
 def test_building_and_timing_can_be_apart(

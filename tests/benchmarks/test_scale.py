@@ -14,6 +14,7 @@ def _point(resolution: int, gflop: float, ms: float, ratio: float | None = 0.5) 
         "best": None if ratio is None else "ort",
         "ratio": ratio,
         "refused": {},
+        "sampled": {},
     }
 
 

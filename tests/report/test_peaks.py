@@ -1,3 +1,7 @@
+import platform
+
+import pytest
+
 from efcompile.report.peaks import copy_peak, fma_peak
 
 
@@ -9,3 +13,12 @@ def test_the_fma_peak_is_that_of_a_vector_unit() -> None:
 def test_memory_copies_slower_than_cache() -> None:
     cache, memory = copy_peak(0.125, repeats=5), copy_peak(repeats=3)
     assert 0.5 < memory < cache < 5000
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="levels of x86-64")
+def test_the_fma_peak_is_that_of_the_target() -> None:
+    narrow, host = resolve("host", cpu="x86-64-v3"), resolve("host")
+    ratio = fma_peak(host) / fma_peak(narrow)
+    # Some cores do 512-bit vectors in halves, as fast as 256-bit ones.
+    assert 0.8 < ratio < 1.25 * host.lanes / narrow.lanes
+    assert fma_peak(repeats=3) / fma_peak(host) == pytest.approx(1, rel=0.25)
