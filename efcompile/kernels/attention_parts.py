@@ -6,7 +6,7 @@ another on request: rows thousands of bytes apart fall onto the same cache sets.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from efcompile.kernels.activations import CHEAP, VECTOR
 from efcompile.kernels.attention_bias import BiasPointers
@@ -46,11 +46,17 @@ def make_knobs(shape: Shape, target: Target, task_queries: int) -> Knobs:
     rows = -(-shape.queries // unit // blocks) * unit
     return Knobs(
         choose_tile(rows, pitch_of(shape, target.lanes), target, shape.key_dim),
-        choose_tile(rows, shape.value_dim, target),
+        _even(choose_tile(rows, shape.value_dim, target), rows),
         rows,
         0 if local is None else choose_pixels(local.across, target.registers),
         copies_values(shape, target),
     )
+
+
+def _even(tile: Tile, rows: int) -> Tile:
+    """As few tiles of a block, but all of one height or nearly: on x86 the code of a last one that
+    is much lower made LLVM spill the sums of the others."""
+    return tile if tile.lane_a else replace(tile, rows=-(-rows // -(-rows // tile.rows)))
 
 
 def copies_values(shape: Shape, target: Target) -> bool:
