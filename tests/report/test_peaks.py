@@ -3,6 +3,7 @@ import platform
 import pytest
 
 from efcompile.report.peaks import copy_peak, fma_peak
+from efcompile.targets.resolve import resolve
 
 
 def test_the_fma_peak_is_that_of_a_vector_unit() -> None:
