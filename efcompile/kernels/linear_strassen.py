@@ -12,6 +12,7 @@ from efcompile.kernels.register_tile import Tile
 from efcompile.kernels.spaces import sizes, tile_choices, tile_legal
 from efcompile.kernels.span import share
 from efcompile.kernels.strassen import (
+    LINE,
     Factors,
     Prepare,
     factors_floats,
@@ -28,13 +29,13 @@ from efcompile.kernels.strassen import (
 )
 from efcompile.targets.target import Target
 
-_MADE = 14.0
-"""Cycles that a vector of A in all its factors takes beyond `strassen.cycles`, as the factors are
-no longer in L1 when they are done; a core that shares a block's products makes them again."""
+_MADE, _TAKEN = 14.0, 4.0
+"""Cycles that a cache line of A in all its factors, and one of a quarter's sums, takes beyond
+`strassen.cycles`: neither is still in L1 when it is wanted again.  A core that shares a block's
+products makes the factors for itself."""
 
-
-_WORTH = 0.96
-"""Of the plain product's cycles."""
+_WORTH = 0.975
+"""Of the plain product's cycles: more is not worth the room."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,10 @@ class Cut:
     def cycles(self, target: Target) -> float:
         """An estimate for the core that has most to do."""
         n, k = self.product.n, self.product.k
-        made = _MADE * half(self.rows) * (k // 2) / target.lanes
+        rows = half(self.rows)
+        made = _MADE * rows * (k // 2) / LINE
         column = fetched_cycles(self.rows, n, k, self.tile, target) / (n // 2)
+        column += _TAKEN * rows / LINE
         width = self.task_panels * self.tile.panel
         each = -(-self.tasks // target.cores)
 

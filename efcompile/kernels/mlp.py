@@ -24,7 +24,7 @@ from efcompile.kernels.spaces import (
     unroll_legal,
 )
 from efcompile.kernels.span import Span
-from efcompile.kernels.strassen import cycles, half, plain_cycles
+from efcompile.kernels.strassen import choose_quarter_tile, cycles, half, plain_cycles
 from efcompile.kernels.tile import Prefetch, Segment, Sink, gemm, store_epilogue
 from efcompile.targets.target import Target
 
@@ -78,7 +78,11 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
 
 
 def _knobs(shape: Shape, target: Target, rows: int, strassen: bool) -> Knobs:
-    up, down = (choose_tile(*size[:2], target, size[2]) for size in _sizes(shape, rows, strassen))
+    sizes = _sizes(shape, rows, strassen=False)
+    if strassen:
+        up, down = (choose_quarter_tile(m, n, k, target) for m, n, k in sizes)
+    else:
+        up, down = (choose_tile(m, n, target, k) for m, n, k in sizes)
     whole = up.lane_a and up.rows == down.rows and fits(shape.k) and fits(shape.h)
     # On NEON asking ahead showed as instructions only.
     return Knobs(up, down, rows, whole, prefetch=not up.lane_a, strassen=strassen)

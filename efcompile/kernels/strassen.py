@@ -89,8 +89,11 @@ loading 7/4 of the weights from memory (16 rows of 512 x 1024: 1.4 times the pla
 _TILE, _MOVE = 20, 1.0
 """Cycles that a tile takes to start and end, and that a vector's load or store takes."""
 
+LINE = 16
+"""Floats of a cache line."""
+
 _NEAR, _FAR, _PANEL = 1.0, 3.0, 0.12
-"""Cycles that a vector takes on its way to L1: of A from L2 or, where it does not stay there, from
+"""Cycles that a line takes on its way to L1: of A from L2 or, where it does not stay there, from
 beyond, and of weights that are asked for ahead."""
 
 
@@ -112,8 +115,8 @@ def fetch_cycles(m: int, n: int, k: int, tile: Tile, target: Target, products: i
     A, which comes anew for each panel, and for weights that outgrow L1, for each row of tiles."""
     read = _NEAR if 4 * products * m * k <= target.l2_bytes else _FAR
     outgrown = 4 * k * tile.panel > target.l1_bytes
-    rows = -(-n // tile.panel) * m * k / target.lanes
-    weights = -(-m // tile.rows) * n * k / target.lanes
+    rows = -(-n // tile.panel) * m * k / LINE
+    weights = -(-m // tile.rows) * n * k / LINE
     return products * (read * rows + outgrown * _PANEL * weights)
 
 
@@ -125,14 +128,15 @@ def fetched_cycles(m: int, n: int, k: int, tile: Tile, target: Target) -> float:
 
 def quarter_tiles(m: int, n: int, k: int, target: Target) -> list[Tile]:
     """Tiles for the quarters of a product of m rows, n columns and k elements: those no higher
-    than as many of them must be (of 25 rows, 13 and 12 rather than 14 and 11)."""
+    than as many of them must be (of 25 rows, 13 and 12 rather than 14 and 11), and no wider
+    than high, as weights come from L2 for every row of them."""
     usual = choose_tile(half(m), n // 2, target, k // 2)
     heights = {-(-half(m) // tiles) for tiles in range(1, half(m) + 1)}
     return [
         replace(usual, rows=rows, vectors=vectors)
         for vectors in range(1, min(MOST_VECTORS, -(-n // 2 // target.lanes)) + 1)
         for rows in sorted(heights)
-        if in_registers(rows, vectors, target)
+        if vectors <= rows and in_registers(rows, vectors, target)
     ]
 
 
