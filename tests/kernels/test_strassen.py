@@ -8,6 +8,7 @@ import pytest
 from efcompile.kernels.emit import Emitter
 from efcompile.kernels.kernel import Array, Built
 from efcompile.kernels.register_tile import Tile, choose_tile
+from efcompile.kernels.span import share
 from efcompile.kernels.strassen import (
     Factors,
     cycles,
@@ -15,6 +16,7 @@ from efcompile.kernels.strassen import (
     multiply,
     pack_factors,
     plain_cycles,
+    row_blocks,
     split,
     store_quarters,
     sums_floats,
@@ -90,3 +92,36 @@ def test_estimates_prefer_it_for_large_products_only() -> None:
 
     assert 7 / 8 < ratio(196, 512, 512) < 0.93 < ratio(196, 64, 64)
     assert ratio(196, 32, 32) > 1
+
+
+def test_blocks_divide_the_rows_of_an_image() -> None:
+    assert row_blocks(196, 1, 96, 64) == (49, 98, 196)
+    assert row_blocks(196, 2, 96, 64) == (49, 98)
+    assert row_blocks(196, 5, 96, 64) == ()
+    assert row_blocks(196, 1, 96, 65) == ()
+
+
+def test_panels_share_a_product_and_rows_are_finished_first() -> None:
+    """Two tasks for the panels of a quarter, of twice the rows."""
+    m, n, k = 51, 152, 34
+    rng = np.random.default_rng(0)
+    x, weight = (rng.standard_normal(size).astype(np.float32) for size in ((m, k), (n, k)))
+    for target in TARGETS:
+        tile = replace(choose_tile(26, n // 2, target, k // 2), rows=5, vectors=1)
+        panels = n // 2 // tile.panel
+        e = Emitter()
+        source, packed, out, scratch = (e.pointer(name) for name in ("x", "w", "out", "scratch"))
+        begin, end = e.integer("begin"), e.integer("end")
+        factors = Factors(scratch, m, k)
+        sums = scratch.at(factors_floats(m, k))
+        with e.loop(end - begin, "task", begin) as task:
+            split(e, source, factors, tile.lanes, lambda e, row: lambda value, lanes: value + value)
+            sink = store_quarters(m, n, out, None, "none", None)
+            some = share(e, task, 2, panels // 2, panels)
+            multiply(e, tile, n, factors, packed, sums, sink, False, some)
+        code = build_object([e.finish("kernel_under_test")], target)
+        y = np.full((m, n), np.nan, np.float32)
+        floats = factors_floats(m, k) + sums_floats(m, tile)
+        run_code(code, [x, pack_factors(weight, tile.panel)], y, 4 * floats, 2, target, 2)
+        wanted = 2 * x.astype(np.float64) @ weight.T
+        assert np.abs(y - wanted).max() < 3e-6 * np.abs(wanted).max()
