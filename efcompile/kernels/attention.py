@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 from efcompile.kernels.attention_bias import BiasPointers, padded_bias, strips_floats
+from efcompile.kernels.attention_block import Block, each_block
 from efcompile.kernels.attention_local import Convolution, near_floats, pack_local
 from efcompile.kernels.attention_parts import (
     Carver,
     Knobs,
     copied_query_floats,
     copied_value_floats,
-    each_block,
     head_start,
     load_keys,
     load_values,
@@ -22,7 +22,7 @@ from efcompile.kernels.attention_parts import (
 from efcompile.kernels.attention_shape import Shape, pitch_of, plain
 from efcompile.kernels.attention_shape import shape_of as any_shape_of
 from efcompile.kernels.attention_space import knob_choices, knobs_legal
-from efcompile.kernels.emit import Emitter, Expr, int32
+from efcompile.kernels.emit import Emitter, int32
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.softmax_group import Rows, group_floats, softmax_rows
 from efcompile.kernels.spaces import scratch_legal, tasks_legal
@@ -36,8 +36,11 @@ def shape_of(call: OpCall) -> Shape | str:
 
 
 def default_knobs(shape: Shape, target: Target) -> Knobs:
-    """Blocks whose scores take half the L1 cache; enough of them for a task per core."""
-    fitting = target.l1_bytes // 2 // (4 * pitch_of(shape, target.lanes))
+    """Blocks whose scores take half the L1 cache, or one if its scores fit; enough of them for a
+    task per core."""
+    fitting = target.l1_bytes // (4 * pitch_of(shape, target.lanes))
+    if fitting < shape.queries:
+        fitting //= 2
     wanted = -(-target.cores // (shape.batch * shape.heads))
     return make_knobs(shape, target, min(fitting, -(-shape.queries // wanted)))
 
@@ -113,13 +116,14 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
             values = copied_values
         queries = q.at(head_start(e, shape.q_view, batch, head))
 
-        def code(first: Expr, rows: int) -> None:
+        def code(part: Block) -> None:
+            first, rows = part.first, part.rows
             start = e.hold((batch * shape.queries + first) * shape.heads + head)
             line = queries.at(e.hold(first * shape.q_view[3]))
             here = bias.at(e, batch, head, first)
             if bias.relative is not None:  # this head's alone
                 here = replace(here, strips=strips)
-            score_rows(e, shape, knobs.scores, rows, line, keys, scores, copied_queries, here)
+            score_rows(e, shape, knobs.scores, part, line, keys, scores, copied_queries, here)
             here.add_at_run_time(e, shape, scores, rows, lanes)
             lines = Rows(scores, pitch)
             softmax_rows(e, lines, lines, inverses, rows, shape.keys, lanes, group)
@@ -128,7 +132,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
                 near = near_values
                 local.emit(e, shape, knobs, head, values, apart, first, rows, near)
             weigh_values(
-                e, shape, knobs.values, rows, scores, values, apart, target_rows, (inverses, 1),
+                e, shape, knobs.values, part, scores, values, apart, target_rows, (inverses, 1),
                 near, stage,
             )  # fmt: skip
 

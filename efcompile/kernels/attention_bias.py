@@ -107,7 +107,7 @@ class BiasPointers:
         write_strips(e, self.relative, table, strips, lanes)
 
     def add_at_run_time(
-        self, e: Emitter, shape: Shape, scores: View, rows: int, lanes: int
+        self, e: Emitter, shape: Shape, scores: View, rows: Expr, lanes: int
     ) -> None:
         """``scores[rows, keys] += bias`` for a run-time bias, which is not padded."""
         if self.run_time is None:

@@ -53,7 +53,7 @@ class Convolution:
         values: View,
         pitch: int,
         first: Expr,
-        rows: int,
+        rows: Expr,
         near: View,
     ) -> None:
         """``near[rows, value_dim]`` at the queries from `first` on, which starts a row of their

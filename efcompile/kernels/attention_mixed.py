@@ -10,6 +10,7 @@ from efcompile.kernels.attention_bias import (
     padded_bias,
     strips_floats,
 )
+from efcompile.kernels.attention_block import Block, each_block
 from efcompile.kernels.attention_heads import RowScratch, mixing_tile, row_of_heads
 from efcompile.kernels.attention_local import Convolution, near_floats, pack_local
 from efcompile.kernels.attention_parts import (
@@ -17,7 +18,6 @@ from efcompile.kernels.attention_parts import (
     Knobs,
     copied_query_floats,
     copied_value_floats,
-    each_block,
     head_start,
     load_keys,
     load_values,
@@ -134,15 +134,16 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
             with e.when(task == begin), e.loop(biased_heads(shape), "head") as head:
                 bias.write_strips(e, head, strips.at(e.let(head * bias.head_step)), lanes)
 
-        def code(first: Expr, rows: int) -> None:
-            per_head = rows * pitch
+        def code(part: Block) -> None:
+            first, rows = part.first, part.rows
+            per_head = most_rows * pitch
             with e.loop(heads, "head") as head:
                 start = e.hold(head_start(e, shape.q_view, batch, head) + first * shape.q_view[3])
                 here = scores.at(e.hold(head * per_head))
                 own = None if mix1 else bias.at(e, batch, head, first)
                 head_keys = keys.at(e.hold(head * key_floats))
                 score_rows(
-                    e, shape, knobs.scores, rows, q.at(start), head_keys, here, copied_queries, own
+                    e, shape, knobs.scores, part, q.at(start), head_keys, here, copied_queries, own
                 )
                 if own is not None:
                     own.add_at_run_time(e, shape, here, rows, lanes)
@@ -167,11 +168,13 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
                     near = near_values
                     local.emit(e, shape, knobs, head, values, apart, first, rows, near)
                 weigh_values(
-                    e, shape, knobs.values, rows, weights, values, apart, target_rows, scale,
+                    e, shape, knobs.values, part, weights, values, apart, target_rows, scale,
                     near, stage,
                 )  # fmt: skip
 
-        each_block(e, shape.queries, most_rows, block, code)
+        # Copies of queries are of as many as are known when the code is made.
+        heights = () if copied_query_floats(shape, 1) else (knobs.scores.rows, knobs.values.rows)
+        each_block(e, shape.queries, most_rows, block, code, heights)
     return Built(e.finish(symbol), scratch.bytes, _tasks(shape, knobs))
 
 

@@ -5,13 +5,13 @@ padded to whole vectors, and the padding is masked by the bias.  Values are copi
 another on request: rows thousands of bytes apart fall onto the same cache sets.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from efcompile.kernels.activations import CHEAP, VECTOR
 from efcompile.kernels.attention_bias import BiasPointers
+from efcompile.kernels.attention_block import Block
 from efcompile.kernels.attention_shape import Shape, View4, pitch_of
-from efcompile.kernels.emit import Emitter, Expr, View, float32, int32, splat
+from efcompile.kernels.emit import Emitter, Expr, View, float32, splat
 from efcompile.kernels.matrix_copy import copy_matrix
 from efcompile.kernels.register_tile import Tile, choose_tile
 from efcompile.kernels.span import Span
@@ -131,39 +131,24 @@ def load_values(e: Emitter, shape: Shape, v: View, out: View, lanes: int) -> Non
     copy_matrix(e, v, strides, out, shape.value_dim, size, lanes)
 
 
-def each_block(
-    e: Emitter, queries: int, rows: int, block: Expr, code: Callable[[Expr, int], None]
-) -> None:
-    """``code(first query, rows)`` for the run-time number `block`; the last may be shorter."""
-    whole, rest = divmod(queries, rows)
-    if whole == 1 and not rest:
-        code(0, rows)
-        return
-    with e.when(block < int32(whole)):
-        code(e.hold(block * rows), rows)
-    if rest:
-        with e.when(block == int32(whole)):
-            code(whole * rows, rest)
-
-
 def score_rows(
     e: Emitter,
     shape: Shape,
     tile: Tile,
-    rows: int,
+    block: Block,
     q: View,
     keys: View,
     scores: View,
     copied: View,
     bias: BiasPointers | None,
 ) -> None:
-    """``scores[rows, pitch] = q[rows] @ keys``, plus the constant bias if given.
+    """``scores[rows, pitch] = q[rows] @ keys`` of a block, plus the constant bias if given.
 
     `copied` is scratch for the queries if they need it (see `copied_query_floats`).
     """
     pitch, token = pitch_of(shape, tile.lanes), shape.q_view[3]
-    if copied_query_floats(shape, rows):
-        size = (rows, shape.key_dim)
+    if copied_query_floats(shape, 1):
+        size = (block.rows, shape.key_dim)
         copy_matrix(e, q, (token, shape.q_view[4]), copied, shape.key_dim, size, tile.lanes)
         q, token = copied, shape.key_dim
     # A bias that is the same for all rows is what the sums start from.
@@ -175,16 +160,16 @@ def score_rows(
             value = value + e.load(bias.line(e, row), column, lanes)
         e.store(scores, row * pitch + column, value, lanes)
 
-    rows_span, panels = Span.whole(rows, tile.rows), Span.whole(pitch, tile.panel)
+    (rows, tiles), panels = block.tiles(e, tile.rows), Span.whole(pitch, tile.panel)
     segments = [Segment(q, token, shape.key_dim)]
-    gemm(e, tile, pitch, rows, rows_span, panels, segments, keys, start, sink, weight_stride=pitch)
+    gemm(e, tile, pitch, rows, tiles, panels, segments, keys, start, sink, weight_stride=pitch)
 
 
 def weigh_values(
     e: Emitter,
     shape: Shape,
     tile: Tile,
-    rows: int,
+    block: Block,
     weights: View,
     values: View,
     pitch: int,
@@ -193,8 +178,8 @@ def weigh_values(
     near: View | None,
     stage: View,
 ) -> None:
-    """``out[rows] = act(weights[rows, keys] @ values + near)``, each row of the product times its
-    inverse if given (the first, and the step to the next row's).
+    """``out[rows] = act(weights[rows, keys] @ values + near)`` of a block, each row of the product
+    times its inverse if given (the first, and the step to the next row's).
 
     `values` are `pitch` elements apart; `near` is [rows, value_dim] if given; `stage` is scratch,
     see `stage_floats`.
@@ -210,11 +195,11 @@ def weigh_values(
         value = VECTOR[shape.act](e, e.let(value), lanes)
         e.store(out, row * out_pitch + column, value, lanes)
 
-    rows_span, panels = Span.whole(rows, tile.rows), Span.whole(width, tile.panel)
+    (rows, tiles), panels = block.tiles(e, tile.rows), Span.whole(width, tile.panel)
     segments = [Segment(weights, pitch_of(shape, tile.lanes), shape.keys)]
     staged = stage if stage_floats(shape, tile) else None
     gemm(
-        e, tile, width, rows, rows_span, panels, segments, values, None, sink, staged,
+        e, tile, width, rows, tiles, panels, segments, values, None, sink, staged,
         weight_stride=pitch,
     )  # fmt: skip
 
