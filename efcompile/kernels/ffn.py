@@ -5,55 +5,34 @@ A step computes the hidden rows that its output rows need and no earlier step le
 the ring into a buffer of middle rows; and multiplies those into the result.  Hidden rows never
 leave the cache.  A step is a task; a range of tasks fills the ring anew at its first step and
 at every new image.  Hidden rows outside the image are zero, and the stencil leaves them out.
+
+Where the target allows it, and it is faster, both products are `strassen`'s, see `ffn_strassen`.
 """
 
 from dataclasses import dataclass
 
+from efcompile.kernels import ffn_strassen
 from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.emit import Emitter, Expr, View, int32, select
 from efcompile.kernels.ffn_shape import Shape, plain, shape_of
-from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
-from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
-from efcompile.kernels.rows import gemm_rows, larger, smaller
-from efcompile.kernels.side_by_side import SideBySide, fits, lay_side_by_side, own_base
-from efcompile.kernels.spaces import (
-    TWO_PRODUCTS,
-    aside_legal,
-    pixel_choices,
-    pixels_legal,
-    prefetch_choices,
-    prefetch_legal,
-    scratch_legal,
-    sizes,
-    tasks_legal,
-    tile_choices,
-    tile_legal,
-    unroll_legal,
+from efcompile.kernels.ffn_space import (
+    Knobs,
+    choices,
+    default_knobs,
+    legal,
+    new_rows,
+    ring_rows,
+    scratch_floats,
 )
+from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
+from efcompile.kernels.register_tile import pack_panels
+from efcompile.kernels.rows import gemm_rows, larger, smaller
+from efcompile.kernels.side_by_side import SideBySide, lay_side_by_side, own_base
 from efcompile.kernels.span import Span
-from efcompile.kernels.stencil import choose_pixels, pack_taps, stencil_row
-from efcompile.kernels.step import Steps, project, step_rows
+from efcompile.kernels.stencil import pack_taps, stencil_row
+from efcompile.kernels.step import Steps, project
 from efcompile.kernels.tile import Segment, Sink, store_epilogue
 from efcompile.targets.target import Target
-
-
-@dataclass(frozen=True)
-class Knobs:
-    """Tiles of the two products, `pixels` of the stencil's tile, output `rows` of a step,
-    whether pixels lie `side_by_side` throughout (in tiles of one height, which divides the
-    widths and `pixels`), and whether the products ask for weights a panel ahead.
-
-    Long steps go over the weights seldom, short ones keep their rows in small caches, spread over
-    more cores and make fewer hidden rows twice.  What is side by side is copied, and spares NEON
-    loads.  Asking ahead hides the way of weights from L2 and memory, and costs instructions.
-    """
-
-    up: Tile
-    down: Tile
-    pixels: int
-    rows: int
-    side_by_side: bool
-    prefetch: bool
 
 
 @dataclass(frozen=True)
@@ -85,102 +64,13 @@ class _Step:
     def slot(self, row: Expr) -> Expr:
         """Where in the ring the hidden `row` (inside the image) starts."""
         shape = self.shape
-        return row % _ring_rows(shape, self.knobs.rows) * (shape.across.size * shape.c)
-
-
-def _ring_rows(shape: Shape, rows: int) -> int:
-    """Hidden rows under `rows` output rows."""
-    return min((rows - 1) * shape.down.stride + shape.down.kernel, shape.down.size)
-
-
-def _scratch_floats(shape: Shape, rows: int) -> tuple[int, int]:
-    """Sizes of the ring and of the middle rows."""
-    ring = _ring_rows(shape, rows) * shape.across.size * shape.c
-    return ring, rows * shape.across.out * shape.c
-
-
-def default_knobs(shape: Shape, target: Target) -> Knobs:
-    """Steps by `step_rows`, and the tiles that fit them best."""
-    rows = step_rows(
-        4 * shape.c * (shape.k + shape.n),
-        shape.batch,
-        shape.down,
-        shape.across,
-        lambda rows: 4 * sum(_scratch_floats(shape, rows)),
-        target,
-    )
-    width = Steps(shape.down, shape.across, rows).product_width
-    up = choose_tile(shape.across.size, shape.c, target, shape.k)
-    down = choose_tile(width, shape.n, target, shape.c)
-    pixels = choose_pixels(shape.across, target.registers)
-    whole = shape.across.size % up.rows == shape.across.out % up.rows == 0 and up.rows == down.rows
-    aside = up.lane_a and whole and fits(shape.c) and fits(shape.k)
-    if aside:
-        pixels = max(1, pixels // up.rows) * up.rows
-    # On NEON asking ahead showed as instructions only.
-    ahead = not up.lane_a
-    return Knobs(up, down, pixels, rows, aside, ahead)
-
-
-def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
-    """Tiles of both products and the stencil, steps up to four times as long or short as the
-    default's, and, where they make sense, copies and prefetch."""
-    default = default_knobs(shape, target)
-    width = Steps(shape.down, shape.across, default.rows).product_width
-    copies = default.up.lane_a and fits(shape.c) and fits(shape.k)
-    return {
-        **tile_choices("up", shape.across.size, shape.c, target, TWO_PRODUCTS),
-        **tile_choices("down", width, shape.n, target, TWO_PRODUCTS),
-        "pixels": pixel_choices(shape.across, target.registers),
-        "rows": sizes(shape.down.out, default.rows),
-        **({"side_by_side": (0, 1)} if copies else {}),
-        **prefetch_choices(target, copies),
-    }
-
-
-def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
-    """Whether the tiles fit the widths and one another, and prefetch is chosen where there is
-    any."""
-    up, down, across = knobs.up, knobs.down, shape.across
-    if not 1 <= knobs.rows <= shape.down.out:
-        return False
-    steps, default = Steps(shape.down, across, knobs.rows), default_knobs(shape, target)
-    usual = Steps(shape.down, across, default.rows)
-    first = _up_rows(shape, knobs.rows) * across.size
-    last = steps.product_rows * steps.product_width
-    if not (
-        tile_legal(up, across.size, shape.c, target, shape.k, TWO_PRODUCTS)
-        and tile_legal(down, steps.product_width, shape.n, target, shape.c, TWO_PRODUCTS)
-        and (knobs.pixels == default.pixels or pixels_legal(knobs.pixels, across, target.registers))
-    ):
-        return False
-    high, ahead = up.rows, (knobs.prefetch, default.prefetch)
-    whole = across.size % high == across.out % high == knobs.pixels % high == 0
-    aside = high == down.rows and whole and aside_legal(up, shape.k) and aside_legal(down, shape.c)
-    return (
-        (aside or not knobs.side_by_side)
-        and unroll_legal(up, knobs.side_by_side)
-        and unroll_legal(down, knobs.side_by_side)
-        and (
-            prefetch_legal(*ahead, first, shape.c, up, knobs.side_by_side)
-            or prefetch_legal(*ahead, last, shape.n, down, knobs.side_by_side)
-        )
-        and scratch_legal(
-            4 * sum(_scratch_floats(shape, knobs.rows)),
-            4 * sum(_scratch_floats(shape, default.rows)),
-            target,
-        )
-        and tasks_legal(shape.batch * steps.count, shape.batch * usual.count, target)
-    )
-
-
-def _up_rows(shape: Shape, rows: int) -> int:
-    """Hidden rows that a step of so many makes, but the first."""
-    return min(rows * shape.down.stride, shape.down.size)
+        return row % ring_rows(shape, self.knobs.rows) * (shape.across.size * shape.c)
 
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
     """x, the constants in the op's order (panels, taps as [kh, kw, C]), residual."""
+    if knobs.strassen:
+        return ffn_strassen.pack(call, shape, knobs.up, knobs.down)
     up = pack_panels(call.value("weight1"), knobs.up.panel)
     taps = pack_taps(call.value("depthwise"))
     down = pack_panels(call.value("weight2"), knobs.down.panel)
@@ -190,6 +80,10 @@ def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
 
 def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     """Pointers: x, weight1, [bias1], depthwise, [its bias], weight2, [bias2], [residual], out."""
+    if knobs.strassen:
+        return ffn_strassen.build(
+            symbol, shape, target, knobs.rows, knobs.up, knobs.down, knobs.pixels, knobs.prefetch
+        )
     e = Emitter()
     operands = _Operands(
         e.pointer("x"),
@@ -206,7 +100,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     begin, end = e.integer("begin"), e.integer("end")
 
     stage_floats = max(knobs.up.rows * knobs.up.panel, knobs.pixels * target.lanes)
-    ring_floats, middle_floats = _scratch_floats(shape, knobs.rows)
+    ring_floats, middle_floats = scratch_floats(shape, knobs.rows)
     ring, middle = scratch.at(stage_floats), scratch.at(stage_floats + ring_floats)
     copied, copied_floats = middle, 0
     if knobs.side_by_side:
@@ -267,7 +161,7 @@ def _fill_ring(e: Emitter, step: _Step, fresh: Expr, ring: View, stage: View, co
         operands.bias1,
         sink,
         None if shape.act1 in CHEAP else stage,
-        _up_rows(shape, knobs.rows) if knobs.prefetch else None,
+        new_rows(shape, knobs.rows) if knobs.prefetch else None,
     )
 
 

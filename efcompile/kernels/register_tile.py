@@ -80,11 +80,15 @@ def choose_tile(m: int, n: int, target: Target, depth: int | None = None) -> Til
         bytes_ = 4 * (depth or 0) * vectors * target.lanes
         return neon or vectors == 1 or bytes_ <= target.l2_bytes // 2
 
+    def rest_vectors(vectors: int) -> int:
+        """Of the last panel, which may be more: 28 columns are vectors of 16, 8 and 4."""
+        return len(vector_widths(n % (vectors * target.lanes), target.lanes))
+
     candidates = [
         (rows, vectors)
         for vectors in range(1, min(MOST_VECTORS, -(-n // target.lanes)) + 1)
         for rows in range(1, min(m, target.registers) + 1)
-        if in_registers(rows, vectors, target)
+        if in_registers(rows, max(vectors, rest_vectors(vectors)), target)
         and cached(vectors)
         and not (short and rows * vectors > 14)
     ]

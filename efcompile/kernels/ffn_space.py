@@ -1,0 +1,233 @@
+"""The knobs of the FFN with a depthwise middle, what they make of it, and which are tried."""
+
+from dataclasses import dataclass, replace
+
+from efcompile.kernels import ffn_strassen
+from efcompile.kernels.activations import CHEAP
+from efcompile.kernels.ffn_shape import Shape
+from efcompile.kernels.register_tile import Tile, choose_tile
+from efcompile.kernels.side_by_side import fits
+from efcompile.kernels.spaces import (
+    TWO_PRODUCTS,
+    aside_legal,
+    pixel_choices,
+    pixels_legal,
+    prefetch_choices,
+    prefetch_legal,
+    scratch_legal,
+    sizes,
+    tasks_legal,
+    tile_choices,
+    tile_legal,
+    unroll_legal,
+)
+from efcompile.kernels.stencil import choose_pixels
+from efcompile.kernels.step import Steps, step_rows
+from efcompile.kernels.strassen import cycles, half, plain_cycles
+from efcompile.targets.target import Target
+
+_ROOM = 2
+"""What the scratch of quarters may take, of the L2 cache: what outgrows it is gone over in order,
+a few times."""
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """Tiles of the two products, `pixels` of the stencil's tile, output `rows` of a step,
+    whether pixels lie `side_by_side` throughout (in tiles of one height, which divides the
+    widths and `pixels`), whether the products ask for weights a panel ahead, and whether both
+    are cut into quarters (`strassen`; the tiles are those of a quarter then).
+
+    Long steps go over the weights seldom, short ones keep their rows in small caches, spread over
+    more cores and make fewer hidden rows twice (of quarters all do).  What is side by side is
+    copied, and spares NEON loads.  Asking ahead hides the way of weights from L2 and memory, and
+    costs instructions.
+    """
+
+    up: Tile
+    down: Tile
+    pixels: int
+    rows: int
+    side_by_side: bool
+    prefetch: bool
+    strassen: bool
+
+
+def ring_rows(shape: Shape, rows: int) -> int:
+    """Hidden rows under `rows` output rows."""
+    return min((rows - 1) * shape.down.stride + shape.down.kernel, shape.down.size)
+
+
+def new_rows(shape: Shape, rows: int) -> int:
+    """Hidden rows that a step of so many makes, but the first."""
+    return min(rows * shape.down.stride, shape.down.size)
+
+
+def scratch_floats(shape: Shape, rows: int) -> tuple[int, int]:
+    """Sizes of the ring and of the middle rows."""
+    ring = ring_rows(shape, rows) * shape.across.size * shape.c
+    return ring, rows * shape.across.out * shape.c
+
+
+def default_knobs(shape: Shape, target: Target) -> Knobs:
+    """Steps by `step_rows`, and the tiles that fit them best; quarters where they pay."""
+    plain = plain_knobs(shape, target)
+    cuts = [_cut_knobs(shape, target, rows) for rows in ffn_strassen.blocks(shape, target)]
+    fitting = [cut for cut in cuts if _bytes(shape, cut) <= _ROOM * target.l2_bytes]
+    return min([plain, *fitting], key=lambda knobs: _cycles(shape, target, knobs))
+
+
+def plain_knobs(shape: Shape, target: Target) -> Knobs:
+    """The default without quarters."""
+    rows = step_rows(
+        4 * shape.c * (shape.k + shape.n),
+        shape.batch,
+        shape.down,
+        shape.across,
+        lambda rows: 4 * sum(scratch_floats(shape, rows)),
+        target,
+    )
+    width = Steps(shape.down, shape.across, rows).product_width
+    up = choose_tile(shape.across.size, shape.c, target, shape.k)
+    down = choose_tile(width, shape.n, target, shape.c)
+    pixels = choose_pixels(shape.across, target.registers)
+    whole = shape.across.size % up.rows == shape.across.out % up.rows == 0 and up.rows == down.rows
+    aside = up.lane_a and whole and fits(shape.c) and fits(shape.k)
+    if aside:
+        pixels = max(1, pixels // up.rows) * up.rows
+    # On NEON asking ahead showed as instructions only.
+    ahead = not up.lane_a
+    return Knobs(up, down, pixels, rows, aside, ahead, strassen=False)
+
+
+def _cut_knobs(shape: Shape, target: Target, rows: int) -> Knobs:
+    """Blocks of `rows` output rows in quarters."""
+    up, down = (_even_tile(m, n, k, target) for m, n, k in _tiled(shape, rows, strassen=True))
+    pixels = choose_pixels(shape.across, target.registers)
+    return Knobs(up, down, pixels, rows, side_by_side=False, prefetch=True, strassen=True)
+
+
+def _even_tile(m: int, n: int, k: int, target: Target) -> Tile:
+    """The best tile, all tiles of one height rather than a low last one.  It is no wider than that:
+    the sums and hidden rows of a panel, which are all a block's, had better be few."""
+    tile = choose_tile(m, n, target, k)
+    return replace(tile, rows=-(-m // -(-m // tile.rows)))
+
+
+def _cut(shape: Shape, rows: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """Rows, columns and depth of both products of a block."""
+    made = ffn_strassen.hidden_rows(shape, rows) * shape.across.size
+    return (made, shape.c, shape.k), (rows * shape.across.out, shape.n, shape.c)
+
+
+def _tiled(shape: Shape, rows: int, strassen: bool) -> tuple[tuple[int, int, int], ...]:
+    """Rows, columns and depth of the products that tiles make, up and down."""
+    if strassen:
+        return tuple((half(m), n // 2, k // 2) for m, n, k in _cut(shape, rows))
+    width = Steps(shape.down, shape.across, rows).product_width
+    return (shape.across.size, shape.c, shape.k), (width, shape.n, shape.c)
+
+
+def _cycles(shape: Shape, target: Target, knobs: Knobs) -> float:
+    """An estimate of what the busiest core takes, without the stencil and activations."""
+    steps = Steps(shape.down, shape.across, knobs.rows)
+    share = -(-shape.batch * steps.count // target.cores)
+    if knobs.strassen:
+        up, down = _cut(shape, knobs.rows)
+        once = cycles(*up, knobs.up, target) + cycles(*down, knobs.down, target)
+        return share * once
+    rows = share * new_rows(shape, knobs.rows)
+    if shape.batch * steps.count > share:
+        rows += shape.down.kernel - shape.down.stride  # made by two cores
+    up_row = plain_cycles(shape.across.size, shape.c, shape.k, knobs.up, target)
+    width, height = steps.product_width, knobs.rows * shape.across.out // steps.product_width
+    down_row = plain_cycles(width, shape.n, shape.c, knobs.down, target)
+    # What `cycles` counts and this does too: a store to the ring and one to the result, and the
+    # stages of activations that are not cheap.
+    moves = 1 + sum(2 for act in (shape.act1, shape.act2) if act not in CHEAP)
+    vectors = rows * shape.across.size * shape.c / target.lanes
+    return rows * up_row + share * height * down_row + moves * vectors
+
+
+def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
+    """Tiles of both products and the stencil, steps up to four times as long or short as the
+    default's, and, where they make sense, quarters, copies and prefetch."""
+    default = plain_knobs(shape, target)
+    copies = default.up.lane_a and fits(shape.c) and fits(shape.k)
+    blocks = ffn_strassen.blocks(shape, target)
+    ways = [(default.rows, False), *((rows, True) for rows in blocks)]
+    tiles: dict[str, set[int]] = {}
+    for rows, strassen in ways:
+        for name, (m, n, _) in zip(("up", "down"), _tiled(shape, rows, strassen), strict=True):
+            for path, values in tile_choices(name, m, n, target, TWO_PRODUCTS).items():
+                tiles.setdefault(path, set()).update(values)
+    return {
+        **{path: tuple(sorted(values)) for path, values in tiles.items()},
+        "pixels": pixel_choices(shape.across, target.registers),
+        "rows": tuple(sorted({*sizes(shape.down.out, default.rows), *blocks})),
+        **({"strassen": (0, 1)} if blocks else {}),
+        **({"side_by_side": (0, 1)} if copies else {}),
+        **prefetch_choices(target, copies),
+    }
+
+
+def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
+    """Whether the tiles fit the widths and one another, and prefetch is chosen where there is
+    any."""
+    if not 1 <= knobs.rows <= shape.down.out:
+        return False
+    if knobs.strassen and knobs.rows not in ffn_strassen.blocks(shape, target):
+        return False
+    up, down, across = knobs.up, knobs.down, shape.across
+    default = default_knobs(shape, target)
+    first, second = _tiled(shape, knobs.rows, knobs.strassen)
+    pixels = {plain_knobs(shape, target).pixels, choose_pixels(across, target.registers)}
+    if not (
+        tile_legal(up, *first[:2], target, first[2], TWO_PRODUCTS)
+        and tile_legal(down, *second[:2], target, second[2], TWO_PRODUCTS)
+        and (knobs.pixels in pixels or pixels_legal(knobs.pixels, across, target.registers))
+    ):
+        return False
+    return (
+        unroll_legal(up, knobs.side_by_side)
+        and unroll_legal(down, knobs.side_by_side)
+        and (not knobs.side_by_side or _aside_legal(shape, knobs))
+        # A factor is always followed by another: weights can be asked for ahead.
+        and (knobs.strassen or _prefetch_legal(shape, knobs, default.prefetch))
+        and scratch_legal(_bytes(shape, knobs), _bytes(shape, default), target)
+        and tasks_legal(_tasks(shape, knobs), _tasks(shape, default), target)
+    )
+
+
+def _aside_legal(shape: Shape, knobs: Knobs) -> bool:
+    """Whether pixels can lie side by side."""
+    up, down, across = knobs.up, knobs.down, shape.across
+    widths = (across.size, across.out, knobs.pixels)
+    return (
+        not knobs.strassen
+        and up.rows == down.rows
+        and all(width % up.rows == 0 for width in widths)
+        and aside_legal(up, shape.k)
+        and aside_legal(down, shape.c)
+    )
+
+
+def _prefetch_legal(shape: Shape, knobs: Knobs, default: bool) -> bool:
+    """Whether one of two plain products can ask for weights ahead, if `knobs` are not as usual."""
+    steps = Steps(shape.down, shape.across, knobs.rows)
+    first = new_rows(shape, knobs.rows) * shape.across.size
+    last = steps.product_rows * steps.product_width
+    return any(
+        prefetch_legal(knobs.prefetch, default, rows, columns, tile, knobs.side_by_side)
+        for rows, columns, tile in ((first, shape.c, knobs.up), (last, shape.n, knobs.down))
+    )
+
+
+def _bytes(shape: Shape, knobs: Knobs) -> int:
+    if knobs.strassen:
+        return ffn_strassen.Scratch.of(shape, knobs.rows, knobs.up, knobs.down).bytes
+    return 4 * sum(scratch_floats(shape, knobs.rows))
+
+
+def _tasks(shape: Shape, knobs: Knobs) -> int:
+    return shape.batch * Steps(shape.down, shape.across, knobs.rows).count

@@ -1,0 +1,149 @@
+"""The FFN in seven products for eight; `test_ffn` has the plain one."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from efcompile.kernels.ffn import KERNEL
+from efcompile.kernels.ffn_shape import CONSTANTS, Shape
+from efcompile.kernels.ffn_space import Knobs
+from efcompile.kernels.ffn_strassen import Scratch, blocks, hidden_rows
+from efcompile.kernels.kernel import OpCall
+from efcompile.kernels.knobs import with_values
+from efcompile.kernels.register_tile import choose_tile
+from efcompile.kernels.stencil import Axis
+from efcompile.targets.target import Target
+from tests.kernels.emulated import ARM64
+from tests.kernels.harness import (
+    HOST,
+    TARGETS,
+    assert_close,
+    op_call,
+    reference,
+    run_built,
+)
+
+pytestmark = pytest.mark.skipif(HOST.arch != "x86_64", reason="for x86-64 alone")
+
+on_x86 = pytest.mark.parametrize("target", TARGETS, ids=lambda t: str(t.name))
+
+
+def ffn_args(
+    image: tuple[int, int] = (7, 7), hidden: int = 54, kernel: int = 3, **options: Any
+) -> dict[str, Any]:
+    """Random operands; biases are large, so a border that is act(bias) and not zero shows."""
+    torch.manual_seed(0)
+    return {
+        "x": torch.randn(2, *image, 12),
+        "weight1": torch.randn(hidden, 12),
+        "bias1": 3 + torch.randn(hidden),
+        "depthwise": torch.randn(hidden, kernel, kernel, 1),
+        "depthwise_bias": torch.randn(hidden),
+        "weight2": torch.randn(22, hidden),
+        "bias2": torch.randn(22),
+        "residual": None,
+        "stride": [1, 1],
+        "padding": [kernel // 2, kernel // 2],
+        "act1": "relu",
+        "act2": "relu",
+    } | options
+
+
+def cut_knobs(call: OpCall, target: Target, rows: int, **values: int) -> Knobs:
+    """Quarters by blocks of `rows` output rows, whether or not they pay."""
+    shape = KERNEL.shape_of(call)
+    assert isinstance(shape, Shape) and rows in blocks(shape, target)
+    made, result = hidden_rows(shape, rows) * shape.across.size, rows * shape.across.out
+    up = choose_tile(-(-made // 2), shape.c // 2, target, shape.k // 2)
+    down = choose_tile(-(-result // 2), shape.n // 2, target, shape.c // 2)
+    usual = KERNEL.default_knobs(shape, target)
+    knobs: Knobs = replace(usual, up=up, down=down, rows=rows, strassen=True)
+    return with_values(knobs, values)
+
+
+@on_x86
+@pytest.mark.parametrize(
+    ("rows", "args"),
+    [
+        (7, {"act1": "gelu", "act2": "gelu", "residual": torch.randn(2, 7, 7, 22)}),
+        (7, {"bias1": None, "depthwise_bias": None, "bias2": None}),
+        (6, {"image": (6, 9)}),
+        (3, {"image": (9, 17), "act1": "gelu"}),
+        (2, {"image": (6, 30), "kernel": 5, "act2": "none"}),
+        (3, {"image": (8, 22), "padding": [0, 0]}),
+        (9, {"image": (7, 9), "padding": [2, 2], "hidden": 2}),
+    ],
+)
+def test_matches_reference(rows: int, args: dict[str, Any], target: Target) -> None:
+    args = ffn_args(**args)
+    call, wanted = op_call("ffn", CONSTANTS, **args), reference("ffn", **args).numpy()
+    for pieces in (1, 2):
+        for values in ({}, {"up.vectors": 1, "down.vectors": 1, "prefetch": 0}):
+            knobs = cut_knobs(call, target, rows, **values)
+            assert_close(run_built(KERNEL, call, args, target, knobs, pieces), wanted)
+
+
+def test_what_is_not_finite_stays_in_its_image() -> None:
+    args = ffn_args()
+    args["x"][0, 3, 3, 5] = torch.nan
+    call = op_call("ffn", CONSTANTS, **args)
+    got = run_built(KERNEL, call, args, knobs=cut_knobs(call, HOST, 7), pieces=1)
+    assert np.isnan(got[0]).any()
+    assert_close(got[1], reference("ffn", **args).numpy()[1])
+
+
+def shape_of(size: int, k: int, c: int, batch: int = 1, stride: int = 1) -> Shape:
+    axis = Axis(size, 3, stride, 1)
+    return Shape(batch, k, c, k, axis, axis, True, True, True, True, "gelu", "gelu")
+
+
+@pytest.mark.parametrize("vector_bits", [256, 512])
+def test_large_ones_are_cut_as_the_cores_like_it(vector_bits: int) -> None:
+    target = replace(
+        HOST, vector_bits=vector_bits, registers=vector_bits // 16, strassen=True,
+        l1_bytes=48 << 10, l2_bytes=1 << 20, cores=1,
+    )  # fmt: skip
+    two = replace(target, cores=2)
+
+    def knobs(shape: Shape, target: Target) -> Knobs:
+        found: Knobs = KERNEL.default_knobs(shape, target)
+        assert KERNEL.legal(shape, target, found)
+        return found
+
+    assert knobs(shape_of(7, 176, 704), target).strassen
+    assert knobs(shape_of(14, 96, 384), target).rows == 14
+    halves = knobs(shape_of(14, 96, 384), two)
+    assert halves.strassen and halves.rows == 7
+    assert not knobs(shape_of(7, 176, 704), two).strassen
+    assert knobs(shape_of(7, 176, 704, batch=2), two).strassen
+    assert not knobs(shape_of(56, 32, 128), target).strassen
+    without = replace(target, strassen=False)
+    assert not knobs(shape_of(14, 96, 384), without).strassen
+    assert "strassen" not in KERNEL.choices(shape_of(14, 96, 384), without)
+
+
+def test_where_there_is_no_choice() -> None:
+    assert blocks(shape_of(7, 176, 704), HOST) == (7,)
+    assert blocks(shape_of(7, 176, 703), HOST) == ()
+    assert blocks(shape_of(14, 96, 384, stride=2), HOST) == ()
+    assert blocks(shape_of(7, 176, 704), ARM64) == ()
+
+
+def test_knobs_that_cannot_be_are_refused() -> None:
+    shape = shape_of(14, 96, 384)
+    target = replace(HOST, cores=1)
+    knobs = replace(KERNEL.default_knobs(shape, target), strassen=True, rows=14)
+    assert KERNEL.legal(shape, target, knobs)
+    assert not KERNEL.legal(shape, target, replace(knobs, rows=5))
+    assert not KERNEL.legal(shape, target, replace(knobs, side_by_side=True))
+    assert not KERNEL.legal(shape, replace(target, strassen=False), knobs)
+
+
+def test_blocks_share_rows_of_the_image() -> None:
+    shape = shape_of(14, 96, 384)
+    assert [hidden_rows(shape, rows) for rows in (14, 7, 2)] == [14, 8, 4]
+    tile = choose_tile(49, 192, HOST)
+    assert Scratch.of(shape, 7, tile, tile).bytes < Scratch.of(shape, 14, tile, tile).bytes
