@@ -307,7 +307,8 @@ class Wide(nn.Module):
         self.up, self.down = nn.Linear(384, 1536), nn.Linear(1536, 384)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.down(nn.functional.gelu(self.up(x)))
+        result: Tensor = x + self.down(nn.functional.gelu(self.up(x)))
+        return result
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="only x86-64 takes more room for speed")
