@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from efcompile.kernels.mlp import KERNEL, Shape
+from efcompile.kernels.mlp import KERNEL
+from efcompile.kernels.mlp_shape import Shape
 from efcompile.kernels.mlp_strassen import block_rows, blocks
 from tests.kernels.harness import HOST, TARGETS, check, op_call, run_built
 from tests.kernels.test_mlp import CONSTANTS
