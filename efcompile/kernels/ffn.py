@@ -6,12 +6,13 @@ the ring into a buffer of middle rows; and multiplies those into the result.  Hi
 leave the cache.  A step is a task; a range of tasks fills the ring anew at its first step and
 at every new image.  Hidden rows outside the image are zero, and the stencil leaves them out.
 
-Where the target allows it, and it is faster, both products are `strassen`'s, see `ffn_strassen`.
+On x86 a step rather goes panel by panel, see `ffn_panels`, and where the target allows it, and it
+is faster, both products are `strassen`'s, see `ffn_strassen`.
 """
 
 from dataclasses import dataclass
 
-from efcompile.kernels import ffn_strassen
+from efcompile.kernels import ffn_panels, ffn_strassen
 from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.emit import Emitter, Expr, View, int32, select
 from efcompile.kernels.ffn_shape import Shape, plain, shape_of
@@ -71,6 +72,8 @@ def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
     """x, the constants in the op's order (panels, taps as [kh, kw, C]), residual."""
     if knobs.strassen:
         return ffn_strassen.pack(call, shape, knobs.up, knobs.down)
+    if knobs.by_panels:
+        return ffn_panels.pack(call, knobs.up, knobs.down)
     up = pack_panels(call.value("weight1"), knobs.up.panel)
     taps = pack_taps(call.value("depthwise"))
     down = pack_panels(call.value("weight2"), knobs.down.panel)
@@ -80,8 +83,9 @@ def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
 
 def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     """Pointers: x, weight1, [bias1], depthwise, [its bias], weight2, [bias2], [residual], out."""
-    if knobs.strassen:
-        return ffn_strassen.build(
+    if knobs.by_panels:
+        how = ffn_strassen.build if knobs.strassen else ffn_panels.build
+        return how(
             symbol, shape, target, knobs.rows, knobs.up, knobs.down, knobs.pixels, knobs.prefetch
         )
     e = Emitter()

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-from efcompile.kernels import ffn_strassen
+from efcompile.kernels import ffn_panels, ffn_strassen
 from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.ffn_shape import Shape
-from efcompile.kernels.register_tile import Tile, choose_tile
+from efcompile.kernels.register_tile import MOST_VECTORS, Tile, choose_tile, cost, in_registers
 from efcompile.kernels.side_by_side import fits
 from efcompile.kernels.spaces import (
     TWO_PRODUCTS,
@@ -23,25 +23,31 @@ from efcompile.kernels.spaces import (
 )
 from efcompile.kernels.stencil import choose_pixels
 from efcompile.kernels.step import Steps, step_rows
-from efcompile.kernels.strassen import cycles, half, plain_cycles
+from efcompile.kernels.strassen import half, plain_cycles
 from efcompile.targets.target import Target
 
-_ROOM = 2
-"""What the scratch of quarters may take, of the L2 cache: what outgrows it is gone over in order,
-a few times."""
+_PAYS, _ROOM = 0.985, 2
+"""What quarters may cost of the plain kernel's cycles, as their weights take 7/4 of the room; and
+what their scratch may take of the L2 cache: what outgrows it is gone over in order, a few times."""
+
+_NARROW, _PANEL_ROWS, _LOW = 1.03, 7, 8
+"""By panels: how much slower than the best a tile may look that keeps rings in L1, the rows of a
+step (more gained nothing), and of a tile that takes middle rows, which L1 does not hold (of 9 to 14
+the product takes up to a fifth longer)."""
 
 
 @dataclass(frozen=True)
 class Knobs:
     """Tiles of the two products, `pixels` of the stencil's tile, output `rows` of a step,
     whether pixels lie `side_by_side` throughout (in tiles of one height, which divides the
-    widths and `pixels`), whether the products ask for weights a panel ahead, and whether both
-    are cut into quarters (`strassen`; the tiles are those of a quarter then).
+    widths and `pixels`), whether the products ask for weights a panel ahead, whether a step goes
+    panel by panel (`by_panels`), and whether both products are cut into quarters (`strassen`,
+    always by panels; the tiles are those of a quarter then).
 
     Long steps go over the weights seldom, short ones keep their rows in small caches, spread over
     more cores and make fewer hidden rows twice (of quarters all do).  What is side by side is
     copied, and spares NEON loads.  Asking ahead hides the way of weights from L2 and memory, and
-    costs instructions.
+    costs instructions.  By panels the stencil reads L1; all channels of its rows outgrow that.
     """
 
     up: Tile
@@ -50,6 +56,7 @@ class Knobs:
     rows: int
     side_by_side: bool
     prefetch: bool
+    by_panels: bool
     strassen: bool
 
 
@@ -74,11 +81,14 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
     plain = plain_knobs(shape, target)
     cuts = [_cut_knobs(shape, target, rows) for rows in ffn_strassen.blocks(shape, target)]
     fitting = [cut for cut in cuts if _bytes(shape, cut) <= _ROOM * target.l2_bytes]
-    return min([plain, *fitting], key=lambda knobs: _cycles(shape, target, knobs))
+    best = min(fitting, key=lambda cut: _cycles(shape, target, cut), default=plain)
+    pays = _cycles(shape, target, best) < _PAYS * _cycles(shape, target, plain)
+    return best if pays else plain
 
 
 def plain_knobs(shape: Shape, target: Target) -> Knobs:
     """The default without quarters."""
+    tile = _panel_tile(shape, target)
     rows = step_rows(
         4 * shape.c * (shape.k + shape.n),
         shape.batch,
@@ -87,9 +97,13 @@ def plain_knobs(shape: Shape, target: Target) -> Knobs:
         lambda rows: 4 * sum(scratch_floats(shape, rows)),
         target,
     )
+    if tile is not None:
+        rows = max(rows, _panel_rows(shape, target))
     width = Steps(shape.down, shape.across, rows).product_width
-    up = choose_tile(shape.across.size, shape.c, target, shape.k)
+    up = tile or choose_tile(shape.across.size, shape.c, target, shape.k)
     down = choose_tile(width, shape.n, target, shape.c)
+    if tile is not None:
+        down = _within(down, width, shape.n, shape.c, target, _LOW, MOST_VECTORS) or down
     pixels = choose_pixels(shape.across, target.registers)
     whole = shape.across.size % up.rows == shape.across.out % up.rows == 0 and up.rows == down.rows
     aside = up.lane_a and whole and fits(shape.c) and fits(shape.k)
@@ -97,14 +111,60 @@ def plain_knobs(shape: Shape, target: Target) -> Knobs:
         pixels = max(1, pixels // up.rows) * up.rows
     # On NEON asking ahead showed as instructions only.
     ahead = not up.lane_a
-    return Knobs(up, down, pixels, rows, aside, ahead, strassen=False)
+    return Knobs(up, down, pixels, rows, aside, ahead, tile is not None, strassen=False)
+
+
+def _panel_tile(shape: Shape, target: Target) -> Tile | None:
+    """The first product's tile if steps go panel by panel: one whose ring L1 has room for beside
+    weights and rows of x.  None where that is no gain: all channels of a ring are in L1, the
+    stencil has a stride (then a ring is longer than what it is read for), there is no such tile
+    that is nearly the best, or instructions are what counts (NEON)."""
+    column = 4 * shape.down.kernel * shape.across.size
+    small = 2 * column * shape.c <= target.l1_bytes
+    if small or target.arch == "aarch64" or max(shape.down.stride, shape.across.stride) > 1:
+        return None
+    usual = choose_tile(shape.across.size, shape.c, target, shape.k)
+    widest = 2 * target.l1_bytes // (3 * column * target.lanes)
+    up = shape.across.size, shape.c, shape.k
+    best = _within(usual, *up, target, target.registers, widest)
+    if best is None or _tile_cost(best, *up, target) > _NARROW * _tile_cost(usual, *up, target):
+        return None
+    return best
+
+
+def _within(
+    usual: Tile, m: int, n: int, k: int, target: Target, highest: int, widest: int
+) -> Tile | None:
+    """The best tile with no more rows and vectors: the `usual` one if that has not."""
+    if usual.rows <= highest and usual.vectors <= widest:
+        return usual
+    tiles = [
+        replace(usual, rows=rows, vectors=vectors)
+        for vectors in range(1, min(widest, -(-n // target.lanes)) + 1)
+        for rows in range(1, min(highest, m) + 1)
+        if in_registers(rows, vectors, target)
+    ]
+    return min(tiles, key=lambda tile: _tile_cost(tile, m, n, k, target), default=None)
+
+
+def _tile_cost(tile: Tile, m: int, n: int, k: int, target: Target) -> float:
+    return cost(m, n, tile.rows, tile.vectors, target, k)
+
+
+def _panel_rows(shape: Shape, target: Target) -> int:
+    """Rows of a step by panels: so many that a panel's ring is seldom fetched again, as long as
+    every core has a step and the middle rows stay in a quarter of L2."""
+    row = 4 * shape.across.out * shape.c
+    most = min(_PANEL_ROWS, target.l2_bytes // (4 * row))
+    most = max(1, min(most, -(-shape.down.out * shape.batch // target.cores), shape.down.out))
+    return -(-shape.down.out // -(-shape.down.out // most))
 
 
 def _cut_knobs(shape: Shape, target: Target, rows: int) -> Knobs:
     """Blocks of `rows` output rows in quarters."""
     up, down = (_even_tile(m, n, k, target) for m, n, k in _tiled(shape, rows, strassen=True))
     pixels = choose_pixels(shape.across, target.registers)
-    return Knobs(up, down, pixels, rows, side_by_side=False, prefetch=True, strassen=True)
+    return Knobs(up, down, pixels, rows, False, prefetch=True, by_panels=True, strassen=True)
 
 
 def _even_tile(m: int, n: int, k: int, target: Target) -> Tile:
@@ -133,20 +193,19 @@ def _cycles(shape: Shape, target: Target, knobs: Knobs) -> float:
     steps = Steps(shape.down, shape.across, knobs.rows)
     share = -(-shape.batch * steps.count // target.cores)
     if knobs.strassen:
-        up, down = _cut(shape, knobs.rows)
-        once = cycles(*up, knobs.up, target) + cycles(*down, knobs.down, target)
-        return share * once
+        return share * ffn_strassen.cycles(shape, knobs.rows, knobs.up, knobs.down, target)
     rows = share * new_rows(shape, knobs.rows)
     if shape.batch * steps.count > share:
-        rows += shape.down.kernel - shape.down.stride  # made by two cores
+        # Made by two cores; the first and the last have one border of the image.
+        rows += max(0, shape.down.kernel - shape.down.stride - shape.down.padding)
     up_row = plain_cycles(shape.across.size, shape.c, shape.k, knobs.up, target)
     width, height = steps.product_width, knobs.rows * shape.across.out // steps.product_width
     down_row = plain_cycles(width, shape.n, shape.c, knobs.down, target)
-    # What `cycles` counts and this does too: a store to the ring and one to the result, and the
-    # stages of activations that are not cheap.
-    moves = 1 + sum(2 for act in (shape.act1, shape.act2) if act not in CHEAP)
-    vectors = rows * shape.across.size * shape.c / target.lanes
-    return rows * up_row + share * height * down_row + moves * vectors
+    # What quarters are charged too: hidden and middle rows are stored, and the stages of
+    # activations that are not cheap go to L1 and back (which is half of a move each).
+    moves = 2 + sum(act not in CHEAP for act in (shape.act1, shape.act2))
+    floats = rows * shape.across.size * shape.c
+    return rows * up_row + share * height * down_row + moves * floats / ffn_strassen.LINE
 
 
 def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
@@ -165,6 +224,7 @@ def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
         **{path: tuple(sorted(values)) for path, values in tiles.items()},
         "pixels": pixel_choices(shape.across, target.registers),
         "rows": tuple(sorted({*sizes(shape.down.out, default.rows), *blocks})),
+        **({} if default.up.lane_a else {"by_panels": (0, 1)}),
         **({"strassen": (0, 1)} if blocks else {}),
         **({"side_by_side": (0, 1)} if copies else {}),
         **prefetch_choices(target, copies),
@@ -192,6 +252,8 @@ def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
         unroll_legal(up, knobs.side_by_side)
         and unroll_legal(down, knobs.side_by_side)
         and (not knobs.side_by_side or _aside_legal(shape, knobs))
+        and not (knobs.by_panels and (knobs.side_by_side or up.lane_a))
+        and (knobs.by_panels or not knobs.strassen)
         # A factor is always followed by another: weights can be asked for ahead.
         and (knobs.strassen or _prefetch_legal(shape, knobs, default.prefetch))
         and scratch_legal(_bytes(shape, knobs), _bytes(shape, default), target)
@@ -226,6 +288,8 @@ def _prefetch_legal(shape: Shape, knobs: Knobs, default: bool) -> bool:
 def _bytes(shape: Shape, knobs: Knobs) -> int:
     if knobs.strassen:
         return ffn_strassen.Scratch.of(shape, knobs.rows, knobs.up, knobs.down).bytes
+    if knobs.by_panels:
+        return ffn_panels.Scratch.of(shape, knobs.rows, knobs.up, knobs.pixels).bytes
     return 4 * sum(scratch_floats(shape, knobs.rows))
 
 

@@ -22,6 +22,7 @@ from efcompile.kernels.span import Span
 from efcompile.kernels.stencil import pack_taps, stencil_row
 from efcompile.kernels.strassen import (
     LEAST_ROWS,
+    PRODUCTS,
     Factors,
     Four,
     Sink,
@@ -30,12 +31,19 @@ from efcompile.kernels.strassen import (
     half,
     multiply,
     pack_factors,
+    plain_cycles,
     split,
     store_quarters,
     sums_floats,
 )
 from efcompile.kernels.tile import store_epilogue
 from efcompile.targets.target import Target
+
+LINE = 16
+"""Floats that move in a cycle, to or from L2."""
+
+_SPLIT, _JOINED = 11, 18
+"""Moves to make factors of four elements, and to make four of the seven products."""
 
 
 def blocks(shape: Shape, target: Target) -> tuple[int, ...]:
@@ -90,6 +98,15 @@ class Scratch:
     def bytes(self) -> int:
         """All of it."""
         return 4 * (self.x + self.middle + self.sums + self.hidden + self.stencil)
+
+
+def cycles(shape: Shape, rows: int, up: Tile, down: Tile, target: Target) -> float:
+    """An estimate of a block of `rows` output rows, without the stencil and activations."""
+    made, result = half(hidden_rows(shape, rows) * shape.across.size), half(rows * shape.across.out)
+    k, c, n = shape.k // 2, shape.c // 2, shape.n // 2
+    products = plain_cycles(made, c, k, up, target) + plain_cycles(result, n, c, down, target)
+    moves = _SPLIT * (made * k + result * c) + _JOINED * (made * c + result * n)
+    return PRODUCTS * products + moves / LINE
 
 
 def pack(call: OpCall, shape: Shape, up: Tile, down: Tile) -> list[str | Array]:

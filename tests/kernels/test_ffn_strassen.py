@@ -60,7 +60,7 @@ def cut_knobs(call: OpCall, target: Target, rows: int, **values: int) -> Knobs:
     up = choose_tile(-(-made // 2), shape.c // 2, target, shape.k // 2)
     down = choose_tile(-(-result // 2), shape.n // 2, target, shape.c // 2)
     usual = KERNEL.default_knobs(shape, target)
-    knobs: Knobs = replace(usual, up=up, down=down, rows=rows, strassen=True)
+    knobs: Knobs = replace(usual, up=up, down=down, rows=rows, by_panels=True, strassen=True)
     return with_values(knobs, values)
 
 

@@ -1,0 +1,218 @@
+"""The FFN with a depthwise middle, in steps of output rows, each panel by panel.
+
+The stencil leaves channels apart.  So for every panel of the first product a step goes down its
+output rows: it makes the hidden rows that the next one needs (first product and activation), into
+a ring of as many as the stencil is high, and runs the stencil over them.  The ring of a panel is in
+L1 meanwhile, where that of all channels would not be; it is in scratch for the panel's next step.
+Then the middle rows are multiplied into the result.
+
+A step is a task; a range of tasks fills the rings anew at its first step and at every new image.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from efcompile.kernels.activations import CHEAP
+from efcompile.kernels.emit import Emitter, Expr, View, int32, select
+from efcompile.kernels.ffn_shape import Shape
+from efcompile.kernels.kernel import Array, Built, OpCall
+from efcompile.kernels.register_tile import Tile, pack_panels
+from efcompile.kernels.rows import larger, smaller
+from efcompile.kernels.span import Span
+from efcompile.kernels.stencil import pack_taps, stencil_row
+from efcompile.kernels.step import Steps, project
+from efcompile.kernels.tile import Prefetch, Segment, gemm, store_epilogue
+from efcompile.targets.target import Target
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Floats of scratch: a tile of sums for a heavy activation, the rings, the middle rows."""
+
+    stage: int
+    ring: int
+    middle: int
+
+    @staticmethod
+    def of(shape: Shape, rows: int, up: Tile, pixels: int) -> "Scratch":
+        """For steps of `rows` output rows."""
+        return Scratch(
+            max(up.rows * up.panel, pixels * up.lanes),
+            shape.down.kernel * shape.across.size * shape.c,
+            rows * shape.across.out * shape.c,
+        )
+
+    @property
+    def bytes(self) -> int:
+        """All of it."""
+        return 4 * (self.stage + self.ring + self.middle)
+
+
+def pack(call: OpCall, up: Tile, down: Tile) -> list[str | Array]:
+    """x, weight1's panels, bias1, taps as [kh, kw, width] of each panel, their bias, weight2's
+    panels, bias2, residual."""
+    taps = pack_taps(call.value("depthwise"))
+    starts = range(0, taps.shape[-1], up.panel)
+    by_panels = np.concatenate([taps[..., c : c + up.panel].ravel() for c in starts])
+    first, middle = call.present("bias1"), call.present("depthwise_bias")
+    last = call.present("bias2", "residual")
+    up_panels = pack_panels(call.value("weight1"), up.panel)
+    down_panels = pack_panels(call.value("weight2"), down.panel)
+    return ["x", up_panels, *first, by_panels, *middle, down_panels, *last]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Output rows ``first .. first + rows`` of an image, their middle rows, the rows of x that
+    the image starts with, the `stage`, and whether rings are to be filled anew (`fresh`)."""
+
+    shape: Shape
+    first: Expr
+    rows: Expr
+    fresh: Expr
+    source: View
+    middle: View
+    stage: View
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """A panel of the first product, columns ``start .. start + width``, with its constants and
+    its `ring`."""
+
+    start: Expr
+    width: int
+    span: Span
+    weight: View
+    bias: View | None
+    taps: View
+    taps_bias: View | None
+    ring: View
+
+
+def build(
+    symbol: str,
+    shape: Shape,
+    target: Target,
+    rows: int,
+    up: Tile,
+    down: Tile,
+    pixels: int,
+    prefetch: bool,
+) -> Built:
+    """Pointers: x, weight1, [bias1], depthwise, [its bias], weight2, [bias2], [residual], out."""
+    e = Emitter()
+    x, weight1, bias1 = e.pointer("x"), e.pointer("weight1"), e.optional("bias1", shape.bias1)
+    taps, taps_bias = e.pointer("taps"), e.optional("taps_bias", shape.depthwise_bias)
+    weight2, bias2 = e.pointer("weight2"), e.optional("bias2", shape.bias2)
+    residual = e.optional("residual", shape.residual)
+    out, scratch = e.pointer("out"), e.pointer("scratch")
+    begin, end = e.integer("begin"), e.integer("end")
+
+    down_axis, across, floats = shape.down, shape.across, Scratch.of(shape, rows, up, pixels)
+    ring, middle = scratch.at(floats.stage), scratch.at(floats.stage + floats.ring)
+    steps = Steps(down_axis, across, rows)
+    passes = min(rows * down_axis.stride, down_axis.size) * -(-across.size // up.rows)
+    ahead = Prefetch.over(passes * up.rows, shape.c, up) if prefetch else None
+    taps_size = down_axis.kernel * across.kernel
+    with e.loop(end - begin, "task", begin) as task:
+        image, index = e.hold(task // steps.count), e.hold(task % steps.count)
+        first = e.hold(index * rows)
+        step = _Step(
+            shape,
+            first,
+            e.hold(smaller(down_axis.out - first, rows)),
+            e.hold(select((task == begin) | (index == int32(0)), int32(1), int32(0))),
+            x.at(e.let(image * (down_axis.size * across.size * shape.k))),
+            middle,
+            scratch,
+        )
+
+        def panel_code(start: Expr, width: int, span: Span, step: _Step = step) -> None:
+            panel = _Panel(
+                start, width, span, weight1, bias1, taps.at(e.let(start * taps_size)),
+                None if taps_bias is None else taps_bias.at(start),
+                ring.at(e.let(start * (down_axis.kernel * across.size))),
+            )  # fmt: skip
+            with e.loop(step.rows, "y") as y:
+                _fill_ring(e, step, panel, y, up, ahead)
+                _stencil(e, step, panel, y, pixels, target.lanes)
+
+        whole, rest = divmod(shape.c, up.panel)
+        if whole:
+            with e.loop(whole, "panel") as number:
+                panel_code(e.let(number * up.panel), up.panel, Span(number, 1, False))
+        if rest:
+            panel_code(int32(whole * up.panel), rest, Span(0, 0, True))
+        start = e.let((image * down_axis.out + first) * (across.out * shape.n))
+        project(
+            e, steps, step.rows, down, (shape.c, shape.n), middle, weight2, bias2, out.at(start),
+            None if residual is None else residual.at(start), "none", None, prefetch,
+        )  # fmt: skip
+    return Built(e.finish(symbol), floats.bytes, shape.batch * steps.count, chained=True)
+
+
+def _slot(step: _Step, panel: _Panel, row: Expr) -> Expr:
+    """Where in the ring the hidden `row` (inside the image) starts."""
+    shape = step.shape
+    return row % shape.down.kernel * (shape.across.size * panel.width)
+
+
+def _fill_ring(
+    e: Emitter, step: _Step, panel: _Panel, y: Expr, tile: Tile, ahead: Prefetch | None
+) -> None:
+    """Compute the hidden rows under output row ``first + y`` that the ring lacks."""
+    shape, axis = step.shape, step.shape.down
+    width = shape.across.size
+    top = e.let((step.first + y) * axis.stride - axis.padding)
+    fresh = (step.fresh == int32(1)) & (y == int32(0))
+    left_behind = e.let(top + max(0, axis.kernel - axis.stride))
+    low = e.hold(larger(0, select(fresh, top, left_behind)))
+    high = smaller(axis.size, top + axis.kernel)
+    with e.loop(e.hold(larger(0, high - low)), "new") as new:
+        row = e.hold(low + new)
+        tiles = -(-width // tile.rows)
+        done = None if ahead is None else replace(ahead, done=(y * axis.stride + new) * tiles)
+        # The sink is given columns of all panels.
+        place = panel.ring.at(e.let(_slot(step, panel, row) - panel.start))
+        gemm(
+            e,
+            tile,
+            shape.c,
+            width,
+            Span.whole(width, tile.rows),
+            panel.span,
+            [Segment(step.source.at(e.let(row * (width * shape.k))), shape.k, shape.k)],
+            panel.weight,
+            panel.bias,
+            store_epilogue(place, panel.width, shape.act1, None),
+            None if shape.act1 in CHEAP else step.stage,
+            prefetch=done,
+        )
+
+
+def _stencil(e: Emitter, step: _Step, panel: _Panel, y: Expr, pixels: int, lanes: int) -> None:
+    """The depthwise convolution and its activation, from a ring to a middle row."""
+    shape, axis = step.shape, step.shape.down
+    output = e.let(step.first + y)
+    top = e.let(output * axis.stride - axis.padding)
+
+    def row_of(ky: Expr) -> View:
+        return panel.ring.at(e.hold(_slot(step, panel, top + ky)))
+
+    result = step.middle.at(e.let(y * (shape.across.out * shape.c) + panel.start))
+    stencil_row(
+        e,
+        shape.across,
+        panel.width,
+        pixels,
+        lanes,
+        axis.bounds(e, output),
+        row_of,
+        panel.taps,
+        panel.taps_bias,
+        store_epilogue(result, shape.c, shape.act2, None),
+        shape.act2,
+        step.stage,
+    )
