@@ -5,11 +5,9 @@ import pytest
 import torch
 
 from efcompile.kernels.ffn import KERNEL
-from efcompile.kernels.ffn_shape import CONSTANTS, Shape
-from efcompile.kernels.stencil import Axis
-from efcompile.targets.target import Target
+from efcompile.kernels.ffn_shape import CONSTANTS
 from tests.kernels.emulated import ARM64
-from tests.kernels.harness import HOST, TARGETS, assert_close, check, op_call, reference, run_built
+from tests.kernels.harness import HOST, assert_close, check, op_call, reference, run_built
 
 
 def ffn_args(
@@ -56,45 +54,6 @@ def test_any_rows_of_a_step(rows: int, stride: int) -> None:
     knobs = replace(knobs, rows=min(rows, call.out.shape[1]))
     got = run_built(KERNEL, call, args, knobs=knobs, pieces=4)
     assert_close(got, reference("ffn", **args).numpy())
-
-
-@pytest.mark.skipif(HOST.arch != "x86_64", reason="panels are for x86-64")
-@pytest.mark.parametrize("target", TARGETS, ids=lambda t: str(t.name))
-@pytest.mark.parametrize("rows", [1, 2, 9])
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"act1": "gelu", "act2": "gelu", "residual": torch.randn(2, 9, 10, 20)},
-        {"stride": [2, 2], "bias1": None, "depthwise_bias": None, "bias2": None},
-        {"stride": [4, 3], "act2": "gelu"},
-        {"kernel": 5, "image": (9, 4)},
-        {"padding": [0, 0], "image": (11, 10)},
-    ],
-)
-def test_panel_by_panel(change: dict[str, Any], rows: int, target: Target) -> None:
-    args = ffn_args(**change)
-    call = op_call("ffn", CONSTANTS, **args)
-    usual = KERNEL.default_knobs(KERNEL.shape_of(call), target)
-    rows = min(rows, call.out.shape[1])
-    for vectors in (1, 2):
-        up = replace(usual.up, rows=3, vectors=vectors)
-        knobs = replace(usual, up=up, rows=rows, by_panels=True)
-        for pieces in (1, 4):
-            got = run_built(KERNEL, call, args, target, knobs, pieces)
-            assert_close(got, reference("ffn", **args).numpy())
-
-
-def test_large_ones_go_panel_by_panel() -> None:
-    axis = Axis(56, 3, 1, 1)
-    shape = Shape(1, 32, 128, 32, axis, axis, True, True, True, True, "gelu", "gelu")
-    for target in (replace(t, strassen=False, l1_bytes=48 << 10) for t in TARGETS):
-        knobs = KERNEL.default_knobs(shape, target)
-        assert KERNEL.legal(shape, target, knobs)
-        assert knobs.by_panels == (target.arch == "x86_64")
-        assert not KERNEL.default_knobs(replace(shape, c=32), target).by_panels
-        assert not KERNEL.legal(shape, target, replace(knobs, strassen=True))
-    usual = KERNEL.default_knobs(shape, ARM64)
-    assert not usual.by_panels and not KERNEL.legal(shape, ARM64, replace(usual, by_panels=True))
 
 
 @pytest.mark.parametrize("rows", [1, 3])

@@ -100,46 +100,11 @@ def shape_of(size: int, k: int, c: int, batch: int = 1, stride: int = 1) -> Shap
     return Shape(batch, k, c, k, axis, axis, True, True, True, True, "gelu", "gelu")
 
 
-@pytest.mark.parametrize("vector_bits", [256, 512])
-def test_large_ones_are_cut_as_the_cores_like_it(vector_bits: int) -> None:
-    target = replace(
-        HOST, vector_bits=vector_bits, registers=vector_bits // 16, strassen=True,
-        l1_bytes=48 << 10, l2_bytes=1 << 20, cores=1,
-    )  # fmt: skip
-    two = replace(target, cores=2)
-
-    def knobs(shape: Shape, target: Target) -> Knobs:
-        found: Knobs = KERNEL.default_knobs(shape, target)
-        assert KERNEL.legal(shape, target, found)
-        return found
-
-    assert knobs(shape_of(7, 176, 704), target).strassen
-    assert knobs(shape_of(14, 96, 384), target).rows == 14
-    halves = knobs(shape_of(14, 96, 384), two)
-    assert halves.strassen and halves.rows == 7
-    assert not knobs(shape_of(7, 176, 704), two).strassen
-    assert knobs(shape_of(7, 176, 704, batch=2), two).strassen
-    assert not knobs(shape_of(56, 32, 128), target).strassen
-    without = replace(target, strassen=False)
-    assert not knobs(shape_of(14, 96, 384), without).strassen
-    assert "strassen" not in KERNEL.choices(shape_of(14, 96, 384), without)
-
-
 def test_where_there_is_no_choice() -> None:
     assert blocks(shape_of(7, 176, 704), HOST) == (7,)
     assert blocks(shape_of(7, 176, 703), HOST) == ()
     assert blocks(shape_of(14, 96, 384, stride=2), HOST) == ()
     assert blocks(shape_of(7, 176, 704), ARM64) == ()
-
-
-def test_knobs_that_cannot_be_are_refused() -> None:
-    shape = shape_of(14, 96, 384)
-    target = replace(HOST, cores=1)
-    knobs = replace(KERNEL.default_knobs(shape, target), strassen=True, rows=14)
-    assert KERNEL.legal(shape, target, knobs)
-    assert not KERNEL.legal(shape, target, replace(knobs, rows=5))
-    assert not KERNEL.legal(shape, target, replace(knobs, side_by_side=True))
-    assert not KERNEL.legal(shape, replace(target, strassen=False), knobs)
 
 
 def test_blocks_share_rows_of_the_image() -> None:
