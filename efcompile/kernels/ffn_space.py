@@ -168,8 +168,8 @@ def _cut_knobs(shape: Shape, target: Target, rows: int) -> Knobs:
 
 
 def _even_tile(m: int, n: int, k: int, target: Target) -> Tile:
-    """The best tile, all tiles of one height rather than a low last one.  It is no wider than that:
-    the sums and hidden rows of a panel, which are all a block's, had better be few."""
+    """The best tile, all tiles of one height rather than a low last one.  Not a wider one, as
+    `choose_quarter_tile` might: a panel's sums and hidden rows, of all rows, had better be few."""
     tile = choose_tile(m, n, target, k)
     return replace(tile, rows=-(-m // -(-m // tile.rows)))
 
