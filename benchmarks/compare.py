@@ -120,7 +120,7 @@ def compare(
     host: Host = NATIVE,
 ) -> Figure:
     """Time one model, on what `host` lets contestants use."""
-    lineup = line_up(case, Ours(host.cpu), peers, threads)
+    lineup = line_up(case, Ours(host.cpu, threads), peers, threads)
     lineup, sampled = without_avx512(lineup, host)
     samples = take_turns(lineup.runs, rounds, seconds, pause_for(threads))
     medians = {name: statistics.median(times) / 1e6 for name, times in samples.items()}

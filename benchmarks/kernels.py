@@ -75,11 +75,11 @@ def main(
     host = held_to(isa, ())
     if build is not None:
         for model in chosen:
-            console.print(str(prepare(model, build, host.cpu).bundle.path))
+            console.print(str(prepare(model, build, host.cpu, threads).bundle.path))
         return
     with tempfile.TemporaryDirectory() as scratch:
         ready = (
-            [prepare(model, Path(scratch), host.cpu) for model in chosen]
+            [prepare(model, Path(scratch), host.cpu, threads) for model in chosen]
             if built is None
             else load(built)
         )

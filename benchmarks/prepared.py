@@ -62,9 +62,11 @@ class Compiled:
     outputs: tuple[NDArray[Any], ...]
 
 
-def compiled(model: str, target: str, cpu: str | None = None) -> Compiled:
+def compiled(
+    model: str, target: str, cpu: str | None = None, threads: int | None = None
+) -> Compiled:
     """Compile a model by name, its weights random and never zero, through the default passes,
-    with the tuning that ships; `cpu` as in `efcompile.targets.resolve`."""
+    with the tuning that ships; `cpu` and `threads` as in `efcompile.targets.resolve`."""
     import torch
     from torch.utils import _pytree as pytree
 
@@ -79,7 +81,7 @@ def compiled(model: str, target: str, cpu: str | None = None) -> Compiled:
 
     module = randomize(resolve_model(model).eval(), seed=0)
     captured = capture(module, None)
-    described = resolve(target, cpu=cpu)
+    described = resolve(target, cpu=cpu, threads=threads)
     pipeline = build_pipeline(None, (), SHIPPED.splits(described))
     stages = run_pipeline(captured.graph_module, captured.example_inputs, pipeline)
     program = lower(stages[-1].graph_module, described, title_of(model))
@@ -92,10 +94,12 @@ def _arrays(tensors: Sequence[Any]) -> tuple[NDArray[Any], ...]:
     return tuple(tensor.numpy() for tensor in tensors)
 
 
-def prepare(model: str, folder: Path, cpu: str | None = None) -> Prepared:
-    """Compile `model` for this machine, or for less of it (`cpu`), into ``folder/<title>`` and
-    describe its calls."""
-    made = compiled(model, "host", cpu)
+def prepare(
+    model: str, folder: Path, cpu: str | None = None, threads: int | None = None
+) -> Prepared:
+    """Compile `model` for this machine, or for less of it (`cpu`, `threads`), into
+    ``folder/<title>`` and describe its calls."""
+    made = compiled(model, "host", cpu, threads)
     program = made.program
     root = folder / program.name
     path = write_bundle(

@@ -133,7 +133,7 @@ def measure(
     """Time ours and `peers` at one size."""
     with open_case(size.model, size.batch, size.resolution) as case:
         figure = compare(case, peers, threads, rounds, seconds, host)
-        manifest = load_bundle(bundle_path(Ours(host.cpu).prepared(case))).manifest
+        manifest = load_bundle(bundle_path(Ours(host.cpu, threads).prepared(case))).manifest
     best = figure["best"]
     return {
         "model": size.model,

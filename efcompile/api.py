@@ -233,6 +233,7 @@ def optimize(
     """Compile `model` (a module, or a name such as ``"efficientformer_l1"``) for `target`.
 
     A model by name gets the same random weights every time, if it has none of its own.
+    With `threads`, kernels are cut for so many cores (any number of threads may run them).
     Without `example_inputs` the size the model states is used, at batch one.  `passes` replaces
     the pipeline, `disable` leaves out passes by name, `hook` sees every stage.  The bundle is
     written into `out`, or kept in a temporary folder until `save`.  Where the target runs here
@@ -261,7 +262,7 @@ def optimize(
     from efcompile.reuse import RESULTS, key_of
 
     count = _threads(threads)
-    described = resolve(target, cpu=cpu, features=features, compact=compact)
+    described = resolve(target, cpu=cpu, features=features, compact=compact, threads=threads)
     object_toolchain(described)  # a missing compiler is better told before the work
     knobs = find_knobs(described, tuning_records, emulated=emulated_records, tuned=tuned)
     source = knobs.source

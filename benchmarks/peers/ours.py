@@ -10,13 +10,19 @@ if TYPE_CHECKING:
 
 
 class Ours(FilePeer):
-    """A bundle for this machine, or for less of it (`cpu`), through `efcompile.load`."""
+    """A bundle for this machine, or for less of it (`cpu`, `threads`), through `efcompile.load`."""
 
     name = "ours"
     packages = ("apache-tvm",)
 
-    def __init__(self, cpu: str | None = None) -> None:
+    def __init__(self, cpu: str | None = None, threads: int | None = None) -> None:
         self._cpu = cpu
+        self._threads = threads
+
+    @property
+    def folder(self) -> str:
+        """See `FilePeer.folder`: each number of threads has a bundle of its own."""
+        return self.name if self._threads is None else f"{self.name}-{self._threads}"
 
     def prepare(self, case: "Case", folder: Path) -> None:
         """Compile, and leave the bundle's path in a file."""
@@ -24,7 +30,13 @@ class Ours(FilePeer):
 
         name = case.source.rpartition(":")[2]
         compiled = efcompile.optimize(
-            case.model, (case.x,), target="host", cpu=self._cpu, name=name, out=folder
+            case.model,
+            (case.x,),
+            target="host",
+            cpu=self._cpu,
+            threads=self._threads,
+            name=name,
+            out=folder,
         )
         (folder / "path").write_text(compiled.bundle.path.name)
 

@@ -59,11 +59,16 @@ class FilePeer(Peer):
         """See `Peer.start`; the files are made once per case."""
         return self.load(self.prepared(case), case.input, threads)
 
+    @property
+    def folder(self) -> str:
+        """The name of its folder of files."""
+        return self.name
+
     def prepared(self, case: "Case") -> Path:
         """The folder of files for `case`, made on first use."""
-        folder = case.folder / self.name
+        folder = case.folder / self.folder
         if not folder.exists():
-            partial = case.folder / f"{self.name}.partial"
+            partial = case.folder / f"{self.folder}.partial"
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
             self.prepare(case, partial)

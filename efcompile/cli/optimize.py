@@ -19,7 +19,8 @@ def optimize(
     batch: options.Batch = 1,
     resolution: options.Resolution = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Of the check and the timing; default: all cores")
+        int | None,
+        typer.Option(min=1, help="To cut kernels for, check and time with; default: all cores"),
     ] = None,
     compact: Annotated[
         bool, typer.Option("--compact", help="Keep weights at their size, for a little speed")
@@ -59,7 +60,7 @@ def optimize(
 
     # What may be refused is refused before minutes of work.
     features = options.features(mattr)
-    described = resolve(target, cpu=cpu, features=features, compact=compact)
+    described = resolve(target, cpu=cpu, features=features, compact=compact, threads=threads)
     knobs = find_knobs(described, tuning_records, emulated=emulated_records, tuned=tuned)
     splits = knobs.source.splits(described)
     pipeline = build_pipeline(options.names(passes), disable_pass or (), splits)

@@ -19,6 +19,7 @@ def resolve(
     cpu: str | None = None,
     features: tuple[str, ...] | None = None,
     compact: bool = False,
+    threads: int | None = None,
 ) -> Target:
     """Describe the target `name`: ``host``, an alias of `ALIASES`, or a triple.
 
@@ -27,6 +28,7 @@ def resolve(
     that runs the code must have the core's own features too, so to go below a core's choose
     ``generic`` or ``x86-64-v3``.  A bare triple gets `DEFAULT_CPU`.  With `compact` weights keep
     their size: no `Target.strassen`, which is for x86-64 alone (elsewhere it was not measured).
+    With `threads` work is cut for so many cores, if there are more.
 
     Raises `TargetError` for an unknown name, CPU or feature (with the nearest known one), and
     for features without which the kernels cannot run.
@@ -34,7 +36,7 @@ def resolve(
     if name == "host":
         host = detect_host()
         if cpu is None and features is None:
-            return replace(host, strassen=host.strassen and not compact)
+            return _for_threads(replace(host, strassen=host.strassen and not compact), threads)
         triple, default_cpu, known_sizes = host.triple, host.cpu, _sizes(host)
     elif name in ALIASES:
         alias = ALIASES[name]
@@ -53,7 +55,7 @@ def resolve(
     _check_features(features or (), system.arch)
     chosen = core.features if features is None else features
     vector_bits, count = registers(system.arch, chosen)
-    return Target(
+    described = Target(
         name=name,
         triple=system.triple,
         cpu=core.llvm,
@@ -65,6 +67,11 @@ def resolve(
         strassen=system.arch == "x86_64" and not compact,
         **(_sizes(core) | known_sizes),
     )
+    return _for_threads(described, threads)
+
+
+def _for_threads(target: Target, threads: int | None) -> Target:
+    return target if threads is None else replace(target, cores=min(target.cores, threads))
 
 
 def _sizes(described: Cpu | Target) -> dict[str, int]:

@@ -128,3 +128,10 @@ def test_compact_weights_keep_their_size() -> None:
     assert resolve("x86_64-linux-gnu").strassen and not resolve("arm64").strassen
     assert not resolve("x86_64-linux-gnu", compact=True).strassen
     assert not resolve("host", compact=True).strassen
+
+
+def test_work_is_cut_for_no_more_cores_than_threads() -> None:
+    whole = resolve("arm64").cores
+    assert resolve("arm64", threads=1).cores == 1
+    assert resolve("arm64", threads=whole + 1).cores == whole
+    assert resolve("host", threads=1).cores == 1
