@@ -11,7 +11,11 @@ from tests.kernels.harness import HOST, assert_close, check, op_call, reference,
 
 
 def ffn_args(
-    image: tuple[int, int] = (9, 10), hidden: int = 37, kernel: int = 3, **options: Any
+    image: tuple[int, int] = (9, 10),
+    hidden: int = 37,
+    kernel: int = 3,
+    outputs: int = 20,
+    **options: Any,
 ) -> dict[str, Any]:
     """Random operands; biases are large, so a border that is act(bias) and not zero shows."""
     torch.manual_seed(0)
@@ -21,8 +25,8 @@ def ffn_args(
         "bias1": 3 + torch.randn(hidden),
         "depthwise": torch.randn(hidden, kernel, kernel, 1),
         "depthwise_bias": torch.randn(hidden),
-        "weight2": torch.randn(20, hidden),
-        "bias2": torch.randn(20),
+        "weight2": torch.randn(outputs, hidden),
+        "bias2": torch.randn(outputs),
         "residual": None,
         "stride": [1, 1],
         "padding": [kernel // 2, kernel // 2],

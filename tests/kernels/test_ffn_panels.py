@@ -13,27 +13,7 @@ from efcompile.kernels.register_tile import choose_tile
 from efcompile.kernels.stencil import Axis
 from efcompile.targets.target import Target
 from tests.kernels.harness import HOST, TARGETS, assert_close, op_call, reference, run_built
-
-
-def ffn_args(
-    image: tuple[int, int] = (9, 10), hidden: int = 37, kernel: int = 3, **options: Any
-) -> dict[str, Any]:
-    """Random operands; biases are large, so a border that is act(bias) and not zero shows."""
-    torch.manual_seed(0)
-    return {
-        "x": torch.randn(2, *image, 12),
-        "weight1": torch.randn(hidden, 12),
-        "bias1": 3 + torch.randn(hidden),
-        "depthwise": torch.randn(hidden, kernel, kernel, 1),
-        "depthwise_bias": torch.randn(hidden),
-        "weight2": torch.randn(20, hidden),
-        "bias2": torch.randn(20),
-        "residual": None,
-        "stride": [1, 1],
-        "padding": [kernel // 2, kernel // 2],
-        "act1": "relu",
-        "act2": "relu",
-    } | options
+from tests.kernels.test_ffn import ffn_args
 
 
 @pytest.mark.skipif(HOST.arch != "x86_64", reason="panels are for x86-64")

@@ -1,6 +1,7 @@
 """The FFN in seven products for eight; `test_ffn` has the plain one."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from efcompile.kernels.knobs import with_values
 from efcompile.kernels.register_tile import choose_tile
 from efcompile.kernels.stencil import Axis
 from efcompile.targets.target import Target
+from tests.kernels import test_ffn
 from tests.kernels.emulated import ARM64
 from tests.kernels.harness import (
     HOST,
@@ -31,25 +33,7 @@ pytestmark = pytest.mark.skipif(HOST.arch != "x86_64", reason="for x86-64 alone"
 on_x86 = pytest.mark.parametrize("target", TARGETS, ids=lambda t: str(t.name))
 
 
-def ffn_args(
-    image: tuple[int, int] = (7, 7), hidden: int = 54, kernel: int = 3, **options: Any
-) -> dict[str, Any]:
-    """Random operands; biases are large, so a border that is act(bias) and not zero shows."""
-    torch.manual_seed(0)
-    return {
-        "x": torch.randn(2, *image, 12),
-        "weight1": torch.randn(hidden, 12),
-        "bias1": 3 + torch.randn(hidden),
-        "depthwise": torch.randn(hidden, kernel, kernel, 1),
-        "depthwise_bias": torch.randn(hidden),
-        "weight2": torch.randn(22, hidden),
-        "bias2": torch.randn(22),
-        "residual": None,
-        "stride": [1, 1],
-        "padding": [kernel // 2, kernel // 2],
-        "act1": "relu",
-        "act2": "relu",
-    } | options
+ffn_args = partial(test_ffn.ffn_args, image=(7, 7), hidden=54, outputs=22)
 
 
 def cut_knobs(call: OpCall, target: Target, rows: int, **values: int) -> Knobs:
