@@ -138,3 +138,10 @@ def test_objects_built_side_by_side_are_those_built_alone(arm64: Target) -> None
 def test_other_names_are_no_part_of_it() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'relay'"):
         _ = tvm_api.relay
+
+
+@pytest.mark.parametrize("cpu", ["x86-64-v3", "x86-64-v4"])
+def test_x86_functions_can_align_the_vectors_they_spill(cpu: str) -> None:
+    code = tvm_api.build_object([_scaled(2.0)], resolve("host", cpu=cpu))
+    push_rbp, keep_the_stack = b"\x55", b"\x48\x89\xe5"
+    assert push_rbp + keep_the_stack in code
