@@ -200,7 +200,7 @@ def weigh_values(
     staged = stage if stage_floats(shape, tile) else None
     gemm(
         e, tile, width, rows, tiles, panels, segments, values, None, sink, staged,
-        weight_stride=pitch,
+        weight_stride=pitch, beside=False,  # it would spill
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from efcompile.kernels import ffn_panels, ffn_strassen
 from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.ffn_shape import Shape
+from efcompile.kernels.gelu_table import TABLE_LANES
 from efcompile.kernels.register_tile import MOST_VECTORS, Tile, choose_tile, cost, in_registers
 from efcompile.kernels.side_by_side import fits
 from efcompile.kernels.spaces import (
@@ -34,6 +35,9 @@ _NARROW, _PANEL_ROWS, _LOW = 1.03, 7, 8
 """By panels: how much slower than the best a tile may look that keeps rings in L1, the rows of a
 step (more gained nothing), and of a tile that takes middle rows, which L1 does not hold (of 9 to 14
 the product takes up to a fifth longer)."""
+
+_BRIEF, _LOWER = 32, 7
+"""By panels: elements of k, and rows of tiles where there are no more."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,10 @@ def _panel_tile(shape: Shape, target: Target) -> Tile | None:
     usual = choose_tile(shape.across.size, shape.c, target, shape.k)
     widest = 2 * target.l1_bytes // (3 * column * target.lanes)
     up = shape.across.size, shape.c, shape.k
-    best = _within(usual, *up, target, target.registers, widest)
+    # With so few products much of the time goes to an activation that `deferred` puts beside them,
+    # all but the last tile's of a row: low tiles, which leave registers for it, take 3 % less.
+    beside = shape.k <= _BRIEF and target.lanes == TABLE_LANES and shape.act1 not in CHEAP
+    best = _within(usual, *up, target, _LOWER if beside else target.registers, widest)
     if best is None or _tile_cost(best, *up, target) > _NARROW * _tile_cost(usual, *up, target):
         return None
     return best

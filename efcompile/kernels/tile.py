@@ -10,7 +10,18 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from efcompile.kernels.activations import VECTOR
-from efcompile.kernels.emit import Emitter, Expr, Register, View, float32, int32, lane, splat
+from efcompile.kernels.deferred import Beside, Staged, pays
+from efcompile.kernels.emit import (
+    Emitter,
+    Expr,
+    Register,
+    View,
+    float32,
+    int32,
+    lane,
+    select,
+    splat,
+)
 from efcompile.kernels.register_tile import Tile, vector_widths
 from efcompile.kernels.side_by_side import SideBySide
 from efcompile.kernels.span import Span
@@ -98,12 +109,14 @@ def gemm(
     weight_stride: int | None = None,
     prefetch: Prefetch | None = None,
     initial: Source | None = None,
+    beside: bool = True,
 ) -> None:
     """Emit the product for the row tiles of `rows` and the column panels of `panels`.
 
     `weights` are packed panels, or a matrix [K, columns] with rows `weight_stride` apart.
     With `stage` (scratch of rows * panel floats) a tile's sums are stored there first and the
-    sink runs over them in a small loop: for epilogues too heavy for the accumulators.
+    sink runs over them in a small loop, or, where that pays and it may, `beside` the next tile's
+    products (`deferred`): for epilogues too heavy for the accumulators.
     Sums start from `initial`, by default from the bias or from zero.
     """
     panel = tile.panel
@@ -111,19 +124,32 @@ def gemm(
     tail_rows, tail_columns = rows_total % tile.rows, columns % panel
 
     def panel_code(column: Expr, widths: tuple[int, ...]) -> None:
+        def staged(row: Expr, count: int) -> Staged | None:
+            if stage is None or isinstance(sink, SideBySide):
+                return None
+            return Staged(stage, row, count, column, widths, sink)
+
         def tile_code(row: Expr, count: int, index: Expr) -> None:
-            ahead = None
+            ahead, before = None, None
             if prefetch is not None:
                 share = depth // tile.unroll * prefetch.step(tile.unroll, pitch)
                 start = e.let((prefetch.done + index) * share)
                 ahead = _Ahead(w.at(depth * pitch + start), prefetch.step(tile.unroll, pitch))
+            sums = staged(row, count)
+            if deferred:
+                last = staged(e.let((rows.first + index - 1) * tile.rows), tile.rows)
+                assert last is not None
+                before = Beside(last, _steps(segments[0], tile), _present(index))
             code = _Code(
-                tile, column, widths, segments, w, pitch, bias, sink, stage, ahead, initial
+                tile, column, widths, segments, w, pitch, bias, sink, sums, ahead, initial, before
             )
             _tile(e, code, row, count)
+            if sums is not None and not (deferred and count == tile.rows):
+                sums.finish_all(e)
 
         w = weights.at(column * depth if weight_stride is None else column)
         pitch = sum(widths) if weight_stride is None else weight_stride
+        deferred = beside and staged(0, 0) is not None and pays(tile, widths, rows)
         with e.loop(rows.count, "row_tile") as index:
             if not _is_zero(rows.count):
                 tile_code(e.let((index + rows.first) * tile.rows, "row"), tile.rows, index)
@@ -131,6 +157,13 @@ def gemm(
             with _guard(e, rows.tail) as needed:
                 if needed:
                     tile_code(rows_total - tail_rows, tail_rows, rows.count)
+        left = staged(e.let((rows.first + rows.count - 1) * tile.rows), tile.rows)
+        if deferred and left is not None and not (tail_rows and rows.tail is True):
+            last_is_whole = _present(rows.count)
+            if tail_rows and not isinstance(rows.tail, bool):
+                last_is_whole = select(rows.tail, int32(0), last_is_whole)
+            with e.when(e.let(last_is_whole) == int32(1)):
+                left.finish_all(e)
 
     if not _is_zero(panels.count):
         with e.loop(panels.count, "panel") as index:
@@ -156,6 +189,18 @@ def _is_zero(value: Expr) -> bool:
     return isinstance(value, int) and value == 0
 
 
+def _present(count: Expr) -> Expr:
+    """0 for none, else 1."""
+    if isinstance(count, int):
+        return int32(min(count, 1))
+    return select(count == int32(0), int32(0), int32(1))
+
+
+def _steps(segment: Segment, tile: Tile) -> int:
+    """Unrolled steps of k in all runs of a segment."""
+    return segment.total // segment.depth * (segment.depth // min(tile.unroll, segment.depth))
+
+
 @dataclass(frozen=True)
 class _Ahead:
     """Weights to ask for: `step` elements from `view` at each unrolled step of k."""
@@ -171,7 +216,8 @@ class _Ahead:
 @dataclass(frozen=True)
 class _Code:
     """What all row tiles of a panel share: it starts at `column`, its vectors have `widths`, and
-    its `weights` have `pitch` elements from one k to the next."""
+    its `weights` have `pitch` elements from one k to the next.  Sums go to
+    `staged` if there is one; what is `before` is finished beside the first segment's products."""
 
     tile: Tile
     column: Expr
@@ -181,9 +227,10 @@ class _Code:
     pitch: int
     bias: View | None
     sink: Sink | SideBySide
-    stage: View | None
+    staged: Staged | None
     ahead: _Ahead | None
     initial: Source | None
+    before: Beside | None
 
     @property
     def vectors(self) -> list[tuple[int, int, int]]:
@@ -213,25 +260,20 @@ def _tile(e: Emitter, code: _Code, row: Expr, count: int) -> None:
     for segment in code.segments:
         a = segment.a.at(row * segment.stride)
         ahead = None if code.ahead is None else code.ahead.at(steps)
-        _runs(e, code, sums, a, segment, code.weights.at(done * code.pitch), ahead)
+        before = code.before if done == 0 else None
+        _runs(e, code, sums, a, segment, code.weights.at(done * code.pitch), ahead, before)
         done += segment.total
         steps += segment.total // segment.depth * (segment.depth // code.tile.unroll)
     if isinstance(code.sink, SideBySide):
         code.sink.store(e, row, column, sums)
         return
-    if code.stage is None:
-        for r in range(count):
-            for v, start, lanes in vectors:
-                code.sink(e, row + r, column + start, lanes, e.get(sums[r][v]))
-        return
-    width = sum(code.widths)
     for r in range(count):
         for v, start, lanes in vectors:
-            e.store(code.stage, r * width + start, e.get(sums[r][v]), lanes)
-    with e.loop(count, "staged") as r:
-        for _, start, lanes in vectors:
-            value = e.load(code.stage, r * width + start, lanes)
-            code.sink(e, row + r, column + start, lanes, value)
+            value = e.get(sums[r][v])
+            if code.staged is None:
+                code.sink(e, row + r, column + start, lanes, value)
+            else:
+                e.store(code.staged.stage, r * sum(code.widths) + start, value, lanes)
 
 
 def _runs(
@@ -242,10 +284,11 @@ def _runs(
     segment: Segment,
     weights: View,
     ahead: _Ahead | None,
+    before: Beside | None,
 ) -> None:
     """All runs of `segment`, the repeats as loops around one run's code."""
     if not segment.repeats:
-        _accumulate(e, code, sums, a, segment, weights, ahead)
+        _accumulate(e, code, sums, a, segment, weights, ahead, before)
         return
     (count, step), inner = segment.repeats[0], segment.repeats[1:]
     rest = replace(segment, repeats=inner)
@@ -253,7 +296,8 @@ def _runs(
     with e.loop(count, "run") as run:
         moved = weights.at(run * (rest.total * code.pitch))
         further = None if ahead is None else ahead.at(run * steps)
-        _runs(e, code, sums, a.at(run * step), rest, moved, further)
+        later = None if before is None else before.after(e.let(run * _steps(rest, code.tile)))
+        _runs(e, code, sums, a.at(run * step), rest, moved, further, later)
 
 
 def _accumulate(
@@ -264,6 +308,7 @@ def _accumulate(
     segment: Segment,
     weights: View,
     ahead: _Ahead | None,
+    before: Beside | None,
 ) -> None:
     """``sums += A[:, segment] @ weights[segment]``."""
     tile, pitch, rows = code.tile, code.pitch, range(len(sums))
@@ -310,10 +355,20 @@ def _accumulate(
         # Rows far apart: LLVM would keep more addresses than there are registers for.
         unroll = min(8, unroll)
     whole = segment.depth // unroll
-    with e.loop(whole, "k") as k:
+
+    def unrolled(k: Expr) -> None:
         if ahead is not None and unroll == tile.unroll:
             for line in range(0, ahead.step, _LINE):
                 e.prefetch(ahead.view, k * ahead.step + line)
         steps(k * unroll, unroll)
+
+    finished: Expr = 0
+    if before is not None:
+        finished = before.share(e, whole)
+        with e.loop(finished, "k_beside") as k:
+            unrolled(k)
+            before.finish(e, k)
+    with e.loop(whole - finished, "k", finished) as k:
+        unrolled(k)
     if segment.depth % unroll:
         steps(int32(whole * unroll), segment.depth % unroll)
