@@ -27,9 +27,14 @@ from efcompile.kernels.step import Steps, step_rows
 from efcompile.kernels.strassen import half, plain_cycles
 from efcompile.targets.target import Target
 
-_PAYS, _ROOM = 0.985, 2
+_PAYS, _ROOM = 0.985, 2.5
 """What quarters may cost of the plain kernel's cycles, as their weights take 7/4 of the room; and
 what their scratch may take of the L2 cache: what outgrows it is gone over in order, a few times."""
+
+_SLIM, _NEXT = 32, 2
+"""Of quarters: the most columns of the first product's tile, as a panel's sums and hidden rows, of
+all rows, had better be few (of three vectors blocks take up to 6 % longer); and how many steps'
+weights a tile leaves registers for, of 32: LLVM loads the next ones early (27 sums: up to 3 %)."""
 
 _NARROW, _PANEL_ROWS, _LOW = 1.03, 7, 8
 """By panels: how much slower than the best a tile may look that keeps rings in L1, the rows of a
@@ -128,7 +133,7 @@ def _panel_tile(shape: Shape, target: Target) -> Tile | None:
     if small or target.arch == "aarch64" or max(shape.down.stride, shape.across.stride) > 1:
         return None
     usual = choose_tile(shape.across.size, shape.c, target, shape.k)
-    widest = 2 * target.l1_bytes // (3 * column * target.lanes)
+    widest = 4 * target.l1_bytes // (5 * column * target.lanes)
     up = shape.across.size, shape.c, shape.k
     # With so few products much of the time goes to an activation that `deferred` puts beside them,
     # all but the last tile's of a row: low tiles, which leave registers for it, take 3 % less.
@@ -169,16 +174,25 @@ def _panel_rows(shape: Shape, target: Target) -> int:
 
 def _cut_knobs(shape: Shape, target: Target, rows: int) -> Knobs:
     """Blocks of `rows` output rows in quarters."""
-    up, down = (_even_tile(m, n, k, target) for m, n, k in _tiled(shape, rows, strassen=True))
+    first, second = _tiled(shape, rows, strassen=True)
+    up = _even_tile(*first, target, max(1, _SLIM // target.lanes))
+    down = _even_tile(*second, target, MOST_VECTORS)
     pixels = choose_pixels(shape.across, target.registers)
     return Knobs(up, down, pixels, rows, False, prefetch=True, by_panels=True, strassen=True)
 
 
-def _even_tile(m: int, n: int, k: int, target: Target) -> Tile:
-    """The best tile, all tiles of one height rather than a low last one.  Not a wider one, as
-    `choose_quarter_tile` might: a panel's sums and hidden rows, of all rows, had better be few."""
-    tile = choose_tile(m, n, target, k)
-    return replace(tile, rows=-(-m // -(-m // tile.rows)))
+def _even_tile(m: int, n: int, k: int, target: Target, widest: int) -> Tile:
+    """The best tile of at most `widest` vectors, all tiles of one height rather than a low last
+    one."""
+    usual = choose_tile(m, n, target, k)
+    spare = _NEXT if target.registers > 16 else 1
+    tiles = [
+        replace(usual, rows=-(-m // -(-m // rows)), vectors=vectors)
+        for vectors in range(1, min(widest, -(-n // target.lanes)) + 1)
+        for rows in range(1, min(m, target.registers // vectors - spare) + 1)
+        if in_registers(rows, vectors, target)
+    ]
+    return min(tiles, key=lambda tile: _tile_cost(tile, m, n, k, target))
 
 
 def _cut(shape: Shape, rows: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
