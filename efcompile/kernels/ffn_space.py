@@ -91,7 +91,9 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
     cuts = [_cut_knobs(shape, target, rows) for rows in ffn_strassen.blocks(shape, target)]
     fitting = [cut for cut in cuts if _bytes(shape, cut) <= _ROOM * target.l2_bytes]
     best = min(fitting, key=lambda cut: _cycles(shape, target, cut), default=plain)
-    pays = _cycles(shape, target, best) < _PAYS * _cycles(shape, target, plain)
+    # Low tiles with their activation beside are no slower than the one that looks best.
+    looks = replace(plain, up=choose_tile(shape.across.size, shape.c, target, shape.k))
+    pays = _cycles(shape, target, best) < _PAYS * _cycles(shape, target, looks)
     return best if pays else plain
 
 
@@ -136,9 +138,12 @@ def _panel_tile(shape: Shape, target: Target) -> Tile | None:
     widest = 4 * target.l1_bytes // (5 * column * target.lanes)
     up = shape.across.size, shape.c, shape.k
     # With so few products much of the time goes to an activation that `deferred` puts beside them,
-    # all but the last tile's of a row: low tiles, which leave registers for it, take 3 % less.
-    beside = shape.k <= _BRIEF and target.lanes == TABLE_LANES and shape.act1 not in CHEAP
-    best = _within(usual, *up, target, _LOWER if beside else target.registers, widest)
+    # all but the last tile's of a row: low, narrow tiles, which leave registers for it, take 2 to
+    # 10 % less than what looks best.
+    if shape.k <= _BRIEF and target.lanes == TABLE_LANES and shape.act1 not in CHEAP:
+        narrow = min(widest, _SLIM // target.lanes)
+        return _within(usual, *up, target, _LOWER, narrow)
+    best = _within(usual, *up, target, target.registers, widest)
     if best is None or _tile_cost(best, *up, target) > _NARROW * _tile_cost(usual, *up, target):
         return None
     return best
