@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from efcompile.kernels.emit import Emitter, Expr, View, float32, splat
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall, contiguous
 from efcompile.kernels.reference import te_activation, te_function
 from efcompile.kernels.refusal import refusal
+from efcompile.kernels.resize_doubled import doubled_row, doubles
 from efcompile.kernels.runs import over_span, pieces
 from efcompile.kernels.span import Span
 from efcompile.targets.target import Target
@@ -29,6 +31,8 @@ class Shape:
     channels: int
     size: tuple[int, int]
     act: str
+    doubled: bool = False
+    """Whether the columns are doubled, see `resize_doubled`."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,12 @@ def shape_of(call: OpCall) -> Shape | str:
         return f"no code for the mode {args['mode']}"
     batch, height, width, channels = x.shape
     size = (call.out.shape[1], call.out.shape[2])
-    return refusal(call) or Shape(args["mode"], batch, height, width, channels, size, args["act"])
+    reason = refusal(call)
+    if reason is not None:
+        return reason
+    (first, second), weight = tables(call)[2:]
+    doubled = args["mode"] == "bilinear" and doubles(first, second, weight, width)
+    return Shape(args["mode"], batch, height, width, channels, size, args["act"], doubled)
 
 
 def plain(shape: Shape) -> Any:
@@ -168,11 +177,17 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
 
         if down is None or column_weight is None:
             _picked(e, shape, knobs, lines[0], column, result)
+        elif shape.doubled:
+            each_vector = partial(_each_vector, e, shape.channels, knobs)
+            doubled_row(
+                e, shape.width, shape.channels, shape.act, each_vector, lines, down, column_weight,
+                result, scratch,
+            )  # fmt: skip
         else:
             _blended_down(e, shape, knobs, lines, down, scratch)
             _blended_across(e, shape, knobs, scratch, column, column_weight, result)
-    row_bytes = 4 * shape.width * shape.channels if bilinear else 0
-    return Built(e.finish(symbol), row_bytes, shape.batch * height)
+    columns = 0 if not bilinear else 1 if shape.doubled else shape.width
+    return Built(e.finish(symbol), 4 * columns * shape.channels, shape.batch * height)
 
 
 def _picked(e: Emitter, shape: Shape, knobs: Knobs, line: View, column: View, out: View) -> None:

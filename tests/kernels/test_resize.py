@@ -18,6 +18,7 @@ def arguments(mode: str, **more: Any) -> dict[str, Any]:
         arguments("nearest", size=[14, 15]),
         arguments("nearest", size=[17, 11], scales=[2.5, 1.6], act="relu"),
         arguments("bilinear", size=[14, 14], act="gelu"),
+        arguments("bilinear", size=[9, 14], scales=[1.3, 2.0]),
         arguments("bilinear", size=[3, 20], align_corners=True),
         arguments("bilinear", size=[17, 11], scales=[2.5, 1.6]),
         arguments("bilinear", size=[7, 1], align_corners=True),
@@ -49,7 +50,7 @@ def test_tables_follow_torch_at_every_size(mode: str) -> None:
 
 
 @pytest.mark.parametrize("corners", [False, True])
-@pytest.mark.parametrize("size", [[5, 5], [3, 3], [6, 4]])
+@pytest.mark.parametrize("size", [[5, 5], [3, 3], [6, 4], [6, 6]])
 def test_nan_and_infinity_go_through(size: list[int], corners: bool) -> None:
     x = torch.randn(1, 3, 3, 4)
     x[0, 1, 1, 0] = x[0, 2, 2, 1] = float("inf")
