@@ -65,10 +65,13 @@ def copied_floats(shape: ConvShape, rows: int) -> int:
 def _tile(shape: ConvShape, target: Target) -> Tile:
     """The product's tile: a small one where windows overlap along channels-first rows on x86.
     A pixel's elements there are its neighbour's too, and LLVM keeps them between the two; with
-    all 32 registers taken, sums would go to the stack and back."""
+    all 32 registers taken, sums would go to the stack and back.  Otherwise, where there are 32,
+    one that leaves some for the next step's weights, which LLVM loads early: of 27 sums it spills
+    some, and rows take up to a tenth longer."""
     overlap = shape.nchw and shape.stride[1] < shape.kernel[1]
     depth = min(shape.window, SHORT) if overlap else shape.window
-    return choose_tile(shape.out_width, shape.filters // shape.groups, target, depth)
+    ahead = 1 if target.arch == "x86_64" and target.registers > 16 else 0
+    return choose_tile(shape.out_width, shape.filters // shape.groups, target, depth, ahead)
 
 
 def default_knobs(shape: ConvShape, target: Target) -> Knobs:

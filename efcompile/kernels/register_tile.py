@@ -65,9 +65,11 @@ MOST_VECTORS = 6
 
 
 @lru_cache(maxsize=4096)
-def choose_tile(m: int, n: int, target: Target, depth: int | None = None) -> Tile:
+def choose_tile(
+    m: int, n: int, target: Target, depth: int | None = None, steps_ahead: int = 0
+) -> Tile:
     """The tile that covers m x n at the least `cost` within the registers, for a product of
-    `depth` elements of k (None: many).
+    `depth` elements of k (None: many), with room for the weights of so many steps more.
 
     x86 cores look so far ahead that the end of one tile goes under the next if a short one has
     no more than 14 sums (measured; 12 is the most that 16 registers allow).
@@ -91,6 +93,7 @@ def choose_tile(m: int, n: int, target: Target, depth: int | None = None) -> Til
         if in_registers(rows, max(vectors, rest_vectors(vectors)), target)
         and cached(vectors)
         and not (short and rows * vectors > 14)
+        and (rows + 1 + steps_ahead) * vectors <= target.registers
     ]
     rows, vectors = min(candidates, key=lambda c: cost(m, n, c[0], c[1], target, depth))
     return Tile(rows, vectors, target.lanes, unroll=NEON_UNROLL if neon else 4, lane_a=neon)
