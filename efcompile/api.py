@@ -59,10 +59,13 @@ class CompiledModel:
     def __call__(self, *inputs: Any) -> Any:
         """Run on this machine.  Raises `InputError` for inputs that do not fit and
         `BundleError` if the bundle is not for this machine."""
-        with self._loading:
-            if self._library is None:
-                self._library = Library(self.bundle, self.threads)
-        return self._run(self._library.run, inputs)
+        library = self._library
+        if library is None:
+            with self._loading:
+                if self._library is None:
+                    self._library = Library(self.bundle, self.threads)
+                library = self._library
+        return self._run(library.run, inputs)
 
     def run(self, *inputs: Any, device: str = "local", threads: int | None = None) -> Any:
         """Run on `device` (see `efcompile devices`) with `threads` threads."""
@@ -174,15 +177,21 @@ class CompiledModel:
         return better
 
     def _run(self, call: Callable[[list[Any]], Sequence[Any]], inputs: tuple[Any, ...]) -> Any:
-        arrays = [_array(value, i) for i, value in enumerate(inputs)]
-        outputs: list[Any] = list(call(arrays))
-        if not any(isinstance(value, np.ndarray) for value in inputs):
+        arrays, any_arrays = [], False
+        for value in inputs:
+            if isinstance(value, np.ndarray):
+                any_arrays = True
+                arrays.append(value)
+            else:
+                arrays.append(_array(value, len(arrays)))
+        outputs = call(arrays)
+        if not any_arrays:
             import torch
 
             outputs = [torch.from_numpy(array) for array in outputs]
         structure = self.bundle.manifest.structure
         if not structure:
-            return outputs
+            return list(outputs)
         if structure == _ONE_TENSOR:
             return outputs[0]
         from torch.utils import _pytree as pytree
@@ -195,8 +204,6 @@ _ONE_TENSOR = '[1, {"type": null, "context": null, "children_spec": []}]'
 
 
 def _array(value: Any, position: int) -> Any:
-    if isinstance(value, np.ndarray):
-        return value
     # Arrays in, arrays out needs no torch, whose import takes seconds and 200 MB.
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):

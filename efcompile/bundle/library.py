@@ -7,8 +7,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from efcompile.bundle.abi import STATUSES
+from efcompile.bundle.boundary import Boundary, point
 from efcompile.bundle.load import Bundle
-from efcompile.bundle.manifest import Manifest
 from efcompile.bundle.memory import mapped, zeroed
 from efcompile.errors import BundleError, DeviceError, InputError
 
@@ -42,8 +41,8 @@ class Library:
         prefix = bundle.manifest.prefix
         self._native = _bind(bundle, prefix)
         self._weights = mapped(bundle.file("weights.bin"))
-        self._lock = threading.Lock()
-        self._free: dict[int, list[_Lane]] = {}
+        self._boundary = Boundary(bundle.manifest)
+        self._free: dict[int, list[_Lane]] = {self.threads: []}
         self._check(self._native.check(self._weights.ctypes.data, self._weights.nbytes))
 
     def run(self, inputs: Sequence[Array], threads: int | None = None) -> list[Array]:
@@ -52,7 +51,7 @@ class Library:
 
         Raises `InputError` for inputs that do not fit.
         """
-        outputs = [np.empty(entry.dims, entry.dtype) for entry in self.bundle.manifest.outputs]
+        outputs = self._boundary.results()
         self._call(self._native.run, inputs, outputs, threads)
         return outputs
 
@@ -67,17 +66,14 @@ class Library:
         """
         if repeats < 1:
             raise InputError(f"repeats must be at least 1, not {repeats}")
-        manifest = self.bundle.manifest
-        outputs = [np.empty(entry.dims, entry.dtype) for entry in manifest.outputs]
-        times = np.zeros(len(manifest.calls), np.int64)
+        times = np.zeros(len(self.bundle.manifest.calls), np.int64)
         more = (repeats, times.ctypes.data, times.size)
-        self._call(self._native.profile, inputs, outputs, threads, *more)
+        self._call(self._native.profile, inputs, self._boundary.results(), threads, *more)
         return times
 
     def clock(self, inputs: Sequence[Array], threads: int | None = None) -> int:
         """Nanoseconds of one inference without clocks between its calls, what Python does
-        before and after (some 10 us) left out."""
-        outputs = [np.empty(entry.dims, entry.dtype) for entry in self.bundle.manifest.outputs]
+        before and after left out."""
         elapsed = 0
 
         def timed(*arguments: Any) -> Any:
@@ -87,7 +83,7 @@ class Library:
             elapsed = time.perf_counter_ns() - start
             return status
 
-        self._call(timed, inputs, outputs, threads)
+        self._call(timed, inputs, self._boundary.results(), threads)
         return elapsed
 
     def _call(
@@ -98,31 +94,23 @@ class Library:
         threads: int | None,
         *more: Any,
     ) -> None:
-        ready = fitting(self.bundle.manifest, inputs)
-        with self._lane(self.threads if threads is None else _positive(threads)) as lane:
-            status = function(
-                self._weights.ctypes.data,
-                self._weights.nbytes,
-                lane.arena.ctypes.data,
-                lane.arena.nbytes,
-                _addresses(ready),
-                _addresses(outputs),
-                lane.pool,
-                *more,
-            )
-        self._check(status)
-
-    @contextmanager
-    def _lane(self, threads: int) -> Iterator["_Lane"]:
-        with self._lock:
-            free = self._free.setdefault(threads, [])
-            lane = free.pop() if free else None
-        lane = lane or _Lane(self._native, threads)
+        ready = self._boundary.fitting(inputs)
+        count = self.threads if threads is None else _positive(threads)
+        free = self._free.get(count)
+        if free is None:
+            free = self._free.setdefault(count, [])
         try:
-            yield lane
+            lane = free.pop()  # a list's own lock is enough
+        except IndexError:
+            lane = _Lane(self._native, self._weights, self._boundary, count)
+        try:
+            point(lane.inputs, ready)
+            point(lane.outputs, outputs)
+            status = function(*lane.arguments, *more)
         finally:
-            with self._lock:
-                free.append(lane)
+            free.append(lane)
+        if status:
+            self._check(status)
 
     def _check(self, status: int) -> None:
         name = STATUSES[status] if 0 <= status < len(STATUSES) else f"status {status}"
@@ -143,35 +131,29 @@ class Library:
         raise DeviceError(f"{manifest.prefix}_run refused the call with {name}")
 
 
-def fitting(manifest: Manifest, inputs: Sequence[Array]) -> list[Array]:
-    """The inputs, contiguous and aligned (copied where they are not), in the manifest's order.
-
-    Raises `InputError` when their number, a dtype or a shape is not the manifest's.
-    """
-    if len(inputs) != len(manifest.inputs):
-        raise InputError(f"{manifest.model} takes {len(manifest.inputs)} inputs, not {len(inputs)}")
-    for array, entry in zip(inputs, manifest.inputs, strict=True):
-        if array.dtype != np.dtype(entry.dtype) or array.shape != entry.dims:
-            raise InputError(
-                f"input {entry.name!r} must be {entry.dtype} of shape {list(entry.dims)}, "
-                f"not {array.dtype} of shape {list(array.shape)}; for another batch or resolution "
-                "compile the model again with such example inputs"
-            )
-    return [np.require(array, requirements=["C_CONTIGUOUS", "ALIGNED"]) for array in inputs]
-
-
 class _Lane:
-    """What one run at a time may use: an arena and, for several threads, a pool."""
+    """What one run at a time may use: an arena, for several threads a pool, and the `arguments`
+    of a native call, of which `inputs` and `outputs` are to be pointed at arrays first."""
 
-    def __init__(self, native: "_Native", threads: int) -> None:
+    def __init__(self, native: "_Native", weights: Array, boundary: Boundary, threads: int) -> None:
         size = native.arena_bytes(threads)
-        self.pool = native.pool_create(threads) if threads > 1 and size else None
-        if not size or (threads > 1 and not self.pool):
+        pool = native.pool_create(threads) if threads > 1 and size else None
+        if not size or (threads > 1 and not pool):
             raise DeviceError(f"cannot start {threads} threads: ask for fewer")
-        self.arena = zeroed(size)
-        if self.pool:
+        self._arena = zeroed(size)
+        self.inputs, self.outputs = boundary.pointers()
+        self.arguments = (
+            ctypes.c_void_p(weights.ctypes.data),
+            ctypes.c_size_t(weights.nbytes),
+            ctypes.c_void_p(self._arena.ctypes.data),
+            ctypes.c_size_t(size),
+            self.inputs,
+            self.outputs,
+            ctypes.c_void_p(pool),
+        )
+        if pool:
             # Not at exit: a daemon thread may still be running on it.
-            weakref.finalize(self, native.pool_destroy, self.pool).atexit = False
+            weakref.finalize(self, native.pool_destroy, pool).atexit = False
 
 
 class _Native:
@@ -238,7 +220,3 @@ def _positive(threads: int) -> int:
     if threads < 1:
         raise InputError(f"threads must be at least 1, not {threads}")
     return threads
-
-
-def _addresses(arrays: Sequence[Array]) -> Any:
-    return (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))

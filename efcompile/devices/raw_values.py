@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from efcompile.bundle.library import fitting
+from efcompile.bundle.boundary import Boundary
 from efcompile.bundle.manifest import Manifest
 from efcompile.devices.device import Array
 from efcompile.errors import DeviceError
@@ -13,7 +13,7 @@ from efcompile.errors import DeviceError
 
 def write_inputs(path: Path, manifest: Manifest, inputs: Sequence[Array]) -> None:
     """Write the inputs' raw values one after the other; `InputError` if they do not fit."""
-    path.write_bytes(b"".join(array.tobytes() for array in fitting(manifest, inputs)))
+    path.write_bytes(b"".join(array.tobytes() for array in Boundary(manifest).fitting(inputs)))
 
 
 def outputs_size(manifest: Manifest) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from efcompile.bundle.abi import STATUSES
-from efcompile.bundle.library import fitting
+from efcompile.bundle.boundary import Boundary
 from efcompile.bundle.load import Bundle
 from efcompile.bundle.manifest import Manifest
 from efcompile.devices.device import Array
@@ -32,7 +32,7 @@ class LoadedBundle:
             )
         self._manifest = manifest = bundle.manifest
         self._name = f"{manifest.prefix}_run"
-        ready = fitting(manifest, inputs)
+        ready = Boundary(manifest).fitting(inputs)
         library, weights = bundle.file(f"lib{manifest.prefix}.so"), bundle.file("weights.bin")
         self._timeout = device.timeout
         self.session = session = device.session(device.timeout)
