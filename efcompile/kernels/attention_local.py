@@ -10,7 +10,7 @@ from efcompile.kernels.attention_parts import Knobs
 from efcompile.kernels.attention_shape import Local, Shape
 from efcompile.kernels.emit import Emitter, Expr, View
 from efcompile.kernels.kernel import Array, OpCall, contiguous
-from efcompile.kernels.stencil import pack_taps, stencil_row
+from efcompile.kernels.stencil import Axis, pack_taps, stencil_row
 from efcompile.kernels.tile import store_epilogue
 
 
@@ -62,27 +62,39 @@ class Convolution:
         down, across, width = self.local.down, self.local.across, shape.value_dim
         taps = self.taps.at(e.hold(head * (down.kernel * across.kernel * width)))
         bias = None if self.bias is None else self.bias.at(e.hold(head * width))
+
+        def line(taps_down: tuple[Expr, Expr], y: Expr, index: Expr) -> None:
+            top = e.let(y * down.stride - down.padding)
+
+            def row_of(ky: Expr) -> View:
+                return values.at(e.let((top + ky) * (across.size * pitch)))
+
+            out = near.at(e.let(index * (across.out * width)))
+            stencil_row(
+                e, across, width, knobs.pixels, knobs.values.lanes, taps_down, row_of, taps, bias,
+                store_epilogue(out, width, "none", None), "none", out, pitch=pitch,
+            )  # fmt: skip
+
+        if isinstance(first, int) and isinstance(rows, int):
+            # Rows with the same taps share code in which these are known, so that LLVM unrolls it.
+            for start, times in _alike(down, first // across.out, rows // across.out):
+                inside = down.taps(start)
+                with e.loop(times, "y") as more:
+                    y = e.let(more + start)
+                    line((min(inside, default=0), len(inside)), y, e.let(y - first // across.out))
+            return
         top_row = e.hold(first // across.out)
         with e.loop(rows // across.out, "y") as index:
             y = e.let(top_row + index)
-            top = e.let(y * down.stride - down.padding)
+            line(down.bounds(e, y), y, index)
 
-            def row_of(ky: Expr, top: Expr = top) -> View:
-                return values.at(e.let((top + ky) * (across.size * pitch)))
 
-            line = near.at(e.let(index * (across.out * width)))
-            stencil_row(
-                e,
-                across,
-                width,
-                knobs.pixels,
-                knobs.values.lanes,
-                down.bounds(e, y),
-                row_of,
-                taps,
-                bias,
-                store_epilogue(line, width, "none", None),
-                "none",
-                line,
-                pitch=pitch,
-            )
+def _alike(down: Axis, first: int, count: int) -> list[tuple[int, int]]:
+    """`count` outputs from `first` as runs (start, times) of the same taps inside the image."""
+    runs: list[tuple[int, int]] = []
+    for y in range(first, first + count):
+        if runs and down.taps(y) == down.taps(runs[-1][0]):
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        else:
+            runs.append((y, 1))
+    return runs

@@ -5,6 +5,7 @@ mantissa bits: no conversion instruction, and nothing undefined for NaN.
 """
 
 from efcompile.kernels.emit import Emitter, Expr, float32, integers, reinterpret, select
+from efcompile.kernels.exp_table import EXP_LANES, table_exp
 
 _MAGIC = 12582912.0
 _MAGIC_BITS = 0x4B400000
@@ -23,12 +24,14 @@ _P2 = (
 
 
 def weight_exp(e: Emitter, x: Expr, lanes: int) -> Expr:
-    """``exp(x)`` of x <= 0: relative error <= 3e-7 + 2e-8 |x|, so absolute error <= 3e-7; 0 below
-    2^-126.5 and for -inf, NaN for NaN.
+    """``exp(x)`` of x <= 0: relative error <= 3e-7 + 2e-8 |x|, so absolute error <= 3e-7; below
+    2^-126.5 it is 0 (AVX-512: or the denormal); 0 for -inf, NaN for NaN.
 
     ``2^n 2^f`` with f = x / ln 2 - n in one multiply-add: what rounding 1 / ln 2 adds to the
     error is nothing beside the largest weight of a softmax, which is 1.
     """
+    if lanes == EXP_LANES:
+        return table_exp(e, x, lanes)
     bottom, log2_e = float32(-88.0, lanes), float32(_LOG2_E, lanes)
     x = e.let(select(x < bottom, bottom, x))
     magic = _MAGIC + 127

@@ -44,6 +44,6 @@ def test_weights_of_a_softmax() -> None:
     x = np.linspace(-87.3, 0, 160_000).astype(np.float32)
     x[:4] = [np.nan, -np.inf, -100, -1e30]
     got, exact = run(weight_exp, x), np.exp(x.astype(np.float64))
-    assert np.isnan(got[0]) and (got[1:4] == 0).all() and got[-1] == 1
+    assert np.isnan(got[0]) and (got[[1, 3]] == 0).all() and 0 <= got[2] <= 4e-44 and got[-1] == 1
     bound = 3e-7 + 2e-8 * np.abs(x[4:])
     assert (np.abs(got[4:] / exact[4:] - 1) <= bound).all()
