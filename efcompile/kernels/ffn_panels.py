@@ -4,7 +4,8 @@ The stencil leaves channels apart.  So for every panel of the first product a st
 output rows: it makes the hidden rows that the next one needs (first product and activation), into
 a ring of as many as the stencil is high, and runs the stencil over them.  The ring of a panel is in
 L1 meanwhile, where that of all channels would not be; it is in scratch for the panel's next step.
-Then the middle rows are multiplied into the result.
+Then the middle rows are multiplied into the result.  Their activation may be late, see
+`ffn_late`.
 
 A step is a task; a range of tasks fills the rings anew at its first step and at every new image.
 """
@@ -15,6 +16,7 @@ import numpy as np
 
 from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.emit import Emitter, Expr, View, int32, select
+from efcompile.kernels.ffn_late import Late, is_late
 from efcompile.kernels.ffn_shape import Shape
 from efcompile.kernels.kernel import Array, Built, OpCall
 from efcompile.kernels.register_tile import Tile, pack_panels
@@ -28,11 +30,13 @@ from efcompile.targets.target import Target
 
 @dataclass(frozen=True)
 class Scratch:
-    """Floats of scratch: a tile of sums for a heavy activation, the rings, the middle rows."""
+    """Floats of scratch: a tile of sums for a heavy activation, the rings, the middle rows, and
+    the sums of one of them that comes late."""
 
     stage: int
     ring: int
     middle: int
+    late: int
 
     @staticmethod
     def of(shape: Shape, rows: int, up: Tile, pixels: int) -> "Scratch":
@@ -41,12 +45,13 @@ class Scratch:
             max(up.rows * up.panel, pixels * up.lanes),
             shape.down.kernel * shape.across.size * shape.c,
             rows * shape.across.out * shape.c,
+            shape.across.out * up.panel if is_late(shape, up) else 0,
         )
 
     @property
     def bytes(self) -> int:
         """All of it."""
-        return 4 * (self.stage + self.ring + self.middle)
+        return 4 * (self.stage + self.ring + self.middle + self.late)
 
 
 def pack(call: OpCall, up: Tile, down: Tile) -> list[str | Array]:
@@ -65,7 +70,8 @@ def pack(call: OpCall, up: Tile, down: Tile) -> list[str | Array]:
 @dataclass(frozen=True)
 class _Step:
     """Output rows ``first .. first + rows`` of an image, their middle rows, the rows of x that
-    the image starts with, the `stage`, and whether rings are to be filled anew (`fresh`)."""
+    the image starts with, the `stage`, whether rings are to be filled anew (`fresh`), and where
+    sums are that come `late`."""
 
     shape: Shape
     first: Expr
@@ -74,13 +80,15 @@ class _Step:
     source: View
     middle: View
     stage: View
+    late: View | None
 
 
 @dataclass(frozen=True)
 class _Panel:
     """A panel of the first product, columns ``start .. start + width``, with its constants and
-    its `ring`."""
+    its `ring`; `number` panels as wide come before it."""
 
+    number: Expr
     start: Expr
     width: int
     span: Span
@@ -127,11 +135,14 @@ def build(
             x.at(e.let(image * (down_axis.size * across.size * shape.k))),
             middle,
             scratch,
+            middle.at(floats.middle) if floats.late else None,
         )
 
-        def panel_code(start: Expr, width: int, span: Span, step: _Step = step) -> None:
+        def panel_code(
+            number: Expr, start: Expr, width: int, span: Span, step: _Step = step
+        ) -> None:
             panel = _Panel(
-                start, width, span, weight1, bias1, taps.at(e.let(start * taps_size)),
+                number, start, width, span, weight1, bias1, taps.at(e.let(start * taps_size)),
                 None if taps_bias is None else taps_bias.at(start),
                 ring.at(e.let(start * (down_axis.kernel * across.size))),
             )  # fmt: skip
@@ -142,9 +153,11 @@ def build(
         whole, rest = divmod(shape.c, up.panel)
         if whole:
             with e.loop(whole, "panel") as number:
-                panel_code(e.let(number * up.panel), up.panel, Span(number, 1, False))
+                panel_code(number, e.let(number * up.panel), up.panel, Span(number, 1, False))
+            _finish_last(e, step, (whole - 1) * up.panel, up.panel, target.lanes)
         if rest:
-            panel_code(int32(whole * up.panel), rest, Span(0, 0, True))
+            panel_code(0, int32(whole * up.panel), rest, Span(0, 0, True))
+            _finish_last(e, step, whole * up.panel, rest, target.lanes)
         start = e.let((image * down_axis.out + first) * (across.out * shape.n))
         project(
             e, steps, step.rows, down, (shape.c, shape.n), middle, weight2, bias2, out.at(start),
@@ -170,12 +183,18 @@ def _fill_ring(
     left_behind = e.let(top + max(0, axis.kernel - axis.stride))
     low = e.hold(larger(0, select(fresh, top, left_behind)))
     high = smaller(axis.size, top + axis.kernel)
-    with e.loop(e.hold(larger(0, high - low)), "new") as new:
+    count = e.hold(larger(0, high - low))
+    late = _late_before(e, step, panel, y)
+    if late is not None:
+        with e.when(count == int32(0)):
+            late.finish_all(e, tile.lanes)
+    with e.loop(count, "new") as new:
         row = e.hold(low + new)
         tiles = -(-width // tile.rows)
         done = None if ahead is None else replace(ahead, done=(y * axis.stride + new) * tiles)
         # The sink is given columns of all panels.
         place = panel.ring.at(e.let(_slot(step, panel, row) - panel.start))
+        sink = store_epilogue(place, panel.width, shape.act1, None)
         gemm(
             e,
             tile,
@@ -186,7 +205,7 @@ def _fill_ring(
             [Segment(step.source.at(e.let(row * (width * shape.k))), shape.k, shape.k)],
             panel.weight,
             panel.bias,
-            store_epilogue(place, panel.width, shape.act1, None),
+            sink if late is None else late.beside(sink, panel.start),
             None if shape.act1 in CHEAP else step.stage,
             prefetch=done,
         )
@@ -201,7 +220,11 @@ def _stencil(e: Emitter, step: _Step, panel: _Panel, y: Expr, pixels: int, lanes
     def row_of(ky: Expr) -> View:
         return panel.ring.at(e.hold(_slot(step, panel, top + ky)))
 
-    result = step.middle.at(e.let(y * (shape.across.out * shape.c) + panel.start))
+    if step.late is None:
+        result = step.middle.at(e.let(y * (shape.across.out * shape.c) + panel.start))
+        act, sink = shape.act2, store_epilogue(result, shape.c, shape.act2, None)
+    else:
+        act, sink = "none", store_epilogue(step.late, panel.width, "none", None)
     stencil_row(
         e,
         shape.across,
@@ -212,7 +235,37 @@ def _stencil(e: Emitter, step: _Step, panel: _Panel, y: Expr, pixels: int, lanes
         row_of,
         panel.taps,
         panel.taps_bias,
-        store_epilogue(result, shape.c, shape.act2, None),
-        shape.act2,
+        sink,
+        act,
         step.stage,
     )
+
+
+def _late(e: Emitter, step: _Step, width: int, y: Expr, start: Expr) -> Late | None:
+    """Middle row ``first + y`` of the panel at column `start`, if it comes late."""
+    if step.late is None:
+        return None
+    shape = step.shape
+    row = step.middle.at(e.let(y * (shape.across.out * shape.c) + start))
+    sink = store_epilogue(row, shape.c, shape.act2, None)
+    return Late(step.late, shape.across.out, width, sink)
+
+
+def _late_before(e: Emitter, step: _Step, panel: _Panel, y: Expr) -> Late | None:
+    """The middle row that was made before ``first + y``, in this panel or the one before; of the
+    first of all, itself: there is nothing yet that could be spoilt."""
+    if step.late is None:
+        return None
+    start, row = int32(panel.start), larger(0, y - 1)
+    if not (isinstance(panel.number, int) and panel.number == 0):
+        before = (y == int32(0)) & (panel.number > int32(0))
+        start = e.hold(select(before, start - panel.width, start))
+        row = select(before, step.rows - 1, row)
+    return _late(e, step, panel.width, e.hold(row), start)
+
+
+def _finish_last(e: Emitter, step: _Step, start: int, width: int, lanes: int) -> None:
+    """The last middle row of the panel at column `start`, if it comes late."""
+    late = _late(e, step, width, e.let(step.rows - 1), start)
+    if late is not None:
+        late.finish_all(e, lanes)
