@@ -15,7 +15,7 @@ from efcompile.kernels.emit import Emitter, int32
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reference import te_activation, te_function
 from efcompile.kernels.refusal import refusal
-from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
+from efcompile.kernels.register_tile import Tile, pack_panels
 from efcompile.kernels.side_by_side import fits, lay_side_by_side, pays
 from efcompile.kernels.spaces import (
     aside_legal,
@@ -126,7 +126,7 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
 def plain_knobs(shape: Shape, target: Target) -> Knobs:
     """Panel groups of half the L2 cache; row blocks that leave a few tasks per core.  Where
     rows had better lie side by side, one group or one block if its operand is small."""
-    tile = choose_tile(shape.m, shape.n, target, shape.k)
+    tile = linear_strassen.choose_plain_tile(shape.m, shape.n, shape.k, target)
     panel_bytes = 4 * shape.k * tile.panel
     panels = max(1, shape.n // tile.panel)
     task_panels = min(panels, max(1, target.l2_bytes // 2 // panel_bytes))
