@@ -55,7 +55,7 @@ def shape_of(call: OpCall) -> ConvShape | str:
 def pack(call: OpCall, shape: ConvShape, knobs: Knobs) -> list[str | Array]:
     """x, each group's weight panels (k in the order of the runs), bias, residual."""
     if knobs.strassen:
-        return conv_strassen.pack(call, knobs.tile.panel)
+        return conv_strassen.pack(call, knobs.tile)
     weight = call.value("weight")
     if shape.nchw:
         weight = weight.transpose(0, 3, 1, 2)

@@ -87,12 +87,12 @@ def scratch_floats(shape: ConvShape, rows: int, tile: Tile) -> int:
     return factors_floats(pixels, shape.window) + sums_floats(pixels, tile)
 
 
-def pack(call: OpCall, panel: int) -> list[str | Array]:
+def pack(call: OpCall, tile: Tile) -> list[str | Array]:
     """x, weight's factors, bias, residual."""
     weight = call.value("weight")
     filters, *taps, channels = weight.shape
     halves = weight.reshape(filters, taps[0] * taps[1], 2, channels // 2).transpose(0, 2, 1, 3)
-    return ["x", pack_factors(halves.reshape(filters, -1), panel),
+    return ["x", pack_factors(halves.reshape(filters, -1), tile),
             *call.present("bias", "residual")]  # fmt: skip
 
 

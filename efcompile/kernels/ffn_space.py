@@ -24,7 +24,7 @@ from efcompile.kernels.spaces import (
 )
 from efcompile.kernels.stencil import choose_pixels
 from efcompile.kernels.step import Steps, step_rows
-from efcompile.kernels.strassen import half, plain_cycles
+from efcompile.kernels.strassen import filled, half, plain_cycles
 from efcompile.targets.target import Target
 
 _PAYS, _ROOM = 0.985, 2.5
@@ -179,7 +179,7 @@ def _panel_rows(shape: Shape, target: Target) -> int:
 
 def _cut_knobs(shape: Shape, target: Target, rows: int) -> Knobs:
     """Blocks of `rows` output rows in quarters."""
-    first, second = _tiled(shape, rows, strassen=True)
+    first, second = _tiled(shape, rows, target, strassen=True)
     up = _even_tile(*first, target, max(1, _SLIM // target.lanes))
     down = _even_tile(*second, target, MOST_VECTORS)
     pixels = choose_pixels(shape.across, target.registers)
@@ -206,10 +206,13 @@ def _cut(shape: Shape, rows: int) -> tuple[tuple[int, int, int], tuple[int, int,
     return (made, shape.c, shape.k), (rows * shape.across.out, shape.n, shape.c)
 
 
-def _tiled(shape: Shape, rows: int, strassen: bool) -> tuple[tuple[int, int, int], ...]:
+def _tiled(
+    shape: Shape, rows: int, target: Target, strassen: bool
+) -> tuple[tuple[int, int, int], ...]:
     """Rows, columns and depth of the products that tiles make, up and down."""
     if strassen:
-        return tuple((half(m), n // 2, k // 2) for m, n, k in _cut(shape, rows))
+        cut = _cut(shape, rows)
+        return tuple((half(m), filled(n // 2, target.lanes), k // 2) for m, n, k in cut)
     width = Steps(shape.down, shape.across, rows).product_width
     return (shape.across.size, shape.c, shape.k), (width, shape.n, shape.c)
 
@@ -243,7 +246,9 @@ def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
     ways = [(default.rows, False), *((rows, True) for rows in blocks)]
     tiles: dict[str, set[int]] = {}
     for rows, strassen in ways:
-        for name, (m, n, _) in zip(("up", "down"), _tiled(shape, rows, strassen), strict=True):
+        for name, (m, n, _) in zip(
+            ("up", "down"), _tiled(shape, rows, target, strassen), strict=True
+        ):
             for path, values in tile_choices(name, m, n, target, TWO_PRODUCTS).items():
                 tiles.setdefault(path, set()).update(values)
     return {
@@ -266,7 +271,7 @@ def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
         return False
     up, down, across = knobs.up, knobs.down, shape.across
     default = default_knobs(shape, target)
-    first, second = _tiled(shape, knobs.rows, knobs.strassen)
+    first, second = _tiled(shape, knobs.rows, target, knobs.strassen)
     pixels = {plain_knobs(shape, target).pixels, choose_pixels(across, target.registers)}
     if not (
         tile_legal(up, *first[:2], target, first[2], TWO_PRODUCTS)

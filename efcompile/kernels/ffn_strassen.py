@@ -27,6 +27,7 @@ from efcompile.kernels.strassen import (
     Four,
     Sink,
     factors_floats,
+    filled,
     finish,
     half,
     multiply,
@@ -104,7 +105,8 @@ def cycles(shape: Shape, rows: int, up: Tile, down: Tile, target: Target) -> flo
     """An estimate of a block of `rows` output rows, without the stencil and activations."""
     made, result = half(hidden_rows(shape, rows) * shape.across.size), half(rows * shape.across.out)
     k, c, n = shape.k // 2, shape.c // 2, shape.n // 2
-    products = plain_cycles(made, c, k, up, target) + plain_cycles(result, n, c, down, target)
+    products = plain_cycles(made, filled(c, target.lanes), k, up, target)
+    products += plain_cycles(result, filled(n, target.lanes), c, down, target)
     moves = _SPLIT * (made * k + result * c) + _JOINED * (made * c + result * n)
     return PRODUCTS * products + moves / LINE
 
@@ -112,10 +114,10 @@ def cycles(shape: Shape, rows: int, up: Tile, down: Tile, target: Target) -> flo
 def pack(call: OpCall, shape: Shape, up: Tile, down: Tile) -> list[str | Array]:
     """x, weight1's factors, bias1, taps and their bias by panels, weight2's factors, bias2,
     residual."""
-    first = pack_factors(call.value("weight1"), up.panel)
+    first = pack_factors(call.value("weight1"), up)
     taps = _by_panels(pack_taps(call.value("depthwise")), up.panel)
     middle = [_by_panels(call.value("depthwise_bias"), up.panel)] if shape.depthwise_bias else []
-    second = pack_factors(call.value("weight2"), down.panel)
+    second = pack_factors(call.value("weight2"), down)
     return ["x", first, *call.present("bias1"), taps, *middle, second,
             *call.present("bias2", "residual")]  # fmt: skip
 

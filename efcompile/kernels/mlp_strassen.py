@@ -63,8 +63,8 @@ class Scratch:
 
 def pack(call: OpCall, up: Tile, down: Tile) -> list[str | Array]:
     """x, weight1's factors, bias1, weight2's factors, bias2, residual."""
-    first = pack_factors(call.value("weight1"), up.panel)
-    second = pack_factors(call.value("weight2"), down.panel)
+    first = pack_factors(call.value("weight1"), up)
+    second = pack_factors(call.value("weight2"), down)
     return ["x", first, *call.present("bias1"), second, *call.present("bias2", "residual")]
 
 

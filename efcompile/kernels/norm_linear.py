@@ -235,8 +235,8 @@ def _plain_legal(shape: Shape, target: Target, knobs: Knobs, prefetch: bool) -> 
 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
     """x, the weight's panels, [bias]."""
-    pack_weight = pack_factors if knobs.strassen else pack_panels
-    weight = pack_weight(call.value("weight"), knobs.tile.panel)
+    plain, tile = call.value("weight"), knobs.tile
+    weight = pack_factors(plain, tile) if knobs.strassen else pack_panels(plain, tile.panel)
     return [call.argument("x"), weight, *call.present("bias")]
 
 

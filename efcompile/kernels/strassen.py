@@ -105,7 +105,8 @@ def plain_cycles(m: int, n: int, k: int, tile: Tile, target: Target) -> float:
 
 def cycles(m: int, n: int, k: int, tile: Tile, target: Target) -> float:
     """The same in seven products by `tile`, with the factors of A and the sums of C."""
-    products = PRODUCTS * plain_cycles(half(m), n // 2, k // 2, tile, target)
+    columns = filled(n // 2, target.lanes)
+    products = PRODUCTS * plain_cycles(half(m), columns, k // 2, tile, target)
     made, taken = half(m) * (k // 2) / target.lanes, half(m) * (n // 2) / target.lanes
     return products + _MOVE * (11 * made + 18 * taken)
 
@@ -130,7 +131,7 @@ def quarter_tiles(m: int, n: int, k: int, target: Target) -> list[Tile]:
     """Tiles for the quarters of a product of m rows, n columns and k elements: those no higher
     than as many of them must be (of 25 rows, 13 and 12 rather than 14 and 11), and no wider
     than high, as weights come from L2 for every row of them."""
-    usual = choose_tile(half(m), n // 2, target, k // 2)
+    usual = choose_tile(half(m), filled(n // 2, target.lanes), target, k // 2)
     heights = {-(-half(m) // tiles) for tiles in range(1, half(m) + 1)}
     return [
         replace(usual, rows=rows, vectors=vectors)
@@ -172,14 +173,25 @@ def sums_floats(rows: int, tile: Tile) -> int:
     return PRODUCTS * half(rows) * tile.panel
 
 
-def pack_factors(weight: Array, panel: int) -> Array:
+def filled(columns: int, lanes: int) -> int:
+    """Columns that the products of so many columns of a quarter have: where vectors of halving
+    width would be more than whole ones, zeros fill the last one up (60 are 4 vectors of 16, not
+    the 5 of ``16 + 16 + 16 + 8 + 4``; 56 remain 56)."""
+    whole = -(-columns // lanes)
+    return whole * lanes if len(vector_widths(columns, lanes)) > whole else columns
+
+
+def pack_factors(weight: Array, tile: Tile) -> Array:
     """Weights [N, K], both even -> flat panels of half of the columns: of every panel the seven
-    right factors, each [K / 2, width]."""
+    right factors, each [K / 2, `filled` width]."""
     n, k = weight.shape[0] // 2, weight.shape[1] // 2
     b11, b12, b21, b22 = weight[:n, :k], weight[n:, :k], weight[:n, k:], weight[n:, k:]
     rest = b22 - b12 + b11
     factors = (b11, b21, b22, b21 - rest, b12 - b11, rest, b22 - b12)
-    parts = [f[c : c + panel].T.ravel() for c in range(0, n, panel) for f in factors]
+    zeros = np.zeros((filled(n, tile.lanes) - n, k), np.float32)
+    whole = [np.concatenate([factor, zeros]) for factor in factors]
+    starts = range(0, n, tile.panel)
+    parts = [factor[c : c + tile.panel].T.ravel() for c in starts for factor in whole]
     return np.ascontiguousarray(np.concatenate(parts), dtype=np.float32)
 
 
@@ -287,22 +299,23 @@ def multiply(
 
     def panel_code(column: Expr, width: int) -> None:
         packed = weights.at(e.let(column * (PRODUCTS * depth)))
+        made = filled(width, tile.lanes)
         with e.loop(PRODUCTS, "product") as number:
-            target = sums.at(e.let(number * (rows * width)))
+            target = sums.at(e.let(number * (rows * made)))
 
             def keep(e: Emitter, row: Expr, at: Expr, lanes: int, value: Expr) -> None:
-                e.store(target, e.let(row * width + at), value, lanes)
+                e.store(target, e.let(row * made + at), value, lanes)
 
             a = factors.view.at(e.let(number * factors.size))
-            w = packed.at(e.let(number * (depth * width)))
-            row_tiles, one = Span.whole(rows, tile.rows), Span.whole(width, panel)
-            gemm(e, tile, width, rows, row_tiles, one, [Segment(a, depth, depth)],
+            w = packed.at(e.let(number * (depth * made)))
+            row_tiles, one = Span.whole(rows, tile.rows), Span.whole(made, panel)
+            gemm(e, tile, made, rows, row_tiles, one, [Segment(a, depth, depth)],
                  w, None, keep, prefetch=ahead)  # fmt: skip
         with e.loop(rows, "row") as row:
             start = 0
             for lanes in vector_widths(width, tile.lanes):
-                index = e.let(row * width + start)
-                four = _put_together(e, sums, index, rows * width, lanes)
+                index = e.let(row * made + start)
+                four = _put_together(e, sums, index, rows * made, lanes)
                 sink(e, row, e.let(column + start), lanes, four)
                 start += lanes
 

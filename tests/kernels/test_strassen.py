@@ -13,6 +13,7 @@ from efcompile.kernels.strassen import (
     Factors,
     cycles,
     factors_floats,
+    filled,
     multiply,
     pack_factors,
     plain_cycles,
@@ -48,7 +49,7 @@ def run(x: Array, weight: Array, bias: Array, residual: Array, target: Target) -
     tile = choose_tile(-(-m // 2), n // 2, target, k // 2)
     built = build(m, n, k, tile)
     out = np.full((m, n), np.nan, np.float32)
-    arrays = [x, pack_factors(weight, tile.panel), bias, residual]
+    arrays = [x, pack_factors(weight, tile), bias, residual]
     run_code(build_object([built.func], target), arrays, out, built.scratch_bytes, 1, target)
     return out
 
@@ -67,9 +68,13 @@ def test_is_the_product(size: tuple[int, int, int], target: Target) -> None:
     )
 
 
-def test_it_takes_seven_quarters() -> None:
-    weight = np.arange(6 * 4, dtype=np.float32).reshape(6, 4)
-    assert pack_factors(weight, panel=2).size * 4 == weight.size * 7
+@pytest.mark.parametrize(("columns", "wide"), [(32, 32), (28, 32), (24, 24), (20, 20), (17, 17)])
+def test_it_takes_seven_quarters(columns: int, wide: int) -> None:
+    """Of columns filled up where that spares vectors: 16 + 8 + 4 would be three of two."""
+    weight = np.ones((2 * columns, 4), np.float32)
+    tile = Tile(rows=4, vectors=1, lanes=16, unroll=4, lane_a=False)
+    assert pack_factors(weight, tile).size == 7 * wide * 2
+    assert filled(columns, 16) == wide
 
 
 def test_what_is_not_finite_stays_in_its_pair_of_rows() -> None:
@@ -122,6 +127,6 @@ def test_panels_share_a_product_and_rows_are_finished_first() -> None:
         code = build_object([e.finish("kernel_under_test")], target)
         y = np.full((m, n), np.nan, np.float32)
         floats = factors_floats(m, k) + sums_floats(m, tile)
-        run_code(code, [x, pack_factors(weight, tile.panel)], y, 4 * floats, 2, target, 2)
+        run_code(code, [x, pack_factors(weight, tile)], y, 4 * floats, 2, target, 2)
         wanted = 2 * x.astype(np.float64) @ weight.T
         assert np.abs(y - wanted).max() < 3e-6 * np.abs(wanted).max()
