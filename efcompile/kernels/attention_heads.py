@@ -1,9 +1,11 @@
-"""Talking heads: one query's scores of every head, mixed, made into weights, mixed again.
+"""Talking heads: queries' scores of every head, mixed, made into weights, mixed again.
 
-The row of a query goes through all of that while it is in the L1 cache.  Mixing is a small
+A few queries at a time go through all of that while they are in the L1 cache.  Mixing is a small
 product: the matrix from the left of [heads, keys].
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from efcompile.kernels.attention_bias import BiasPointers
@@ -11,28 +13,45 @@ from efcompile.kernels.attention_parts import Carver
 from efcompile.kernels.attention_shape import Shape, pitch_of
 from efcompile.kernels.emit import Emitter, Expr, View, splat
 from efcompile.kernels.register_tile import Tile, choose_tile, vector_widths
-from efcompile.kernels.softmax_group import Rows, group_floats, softmax_rows
+from efcompile.kernels.rows import smaller
+from efcompile.kernels.softmax_group import Rows, group_floats, row_powers, row_tops
 from efcompile.kernels.span import Span
 from efcompile.kernels.tile import Segment, Source, gemm
 from efcompile.targets.target import Target
 
+CHUNK = 4
+"""Queries that go through each step before the next step: a row's maxima, sums and inverses are
+chains of dependent instructions, and another row's products fill the time.  More would leave L1."""
+
 
 @dataclass(frozen=True)
 class RowScratch:
-    """A row of every head, the second matrix times the inverses, and `group_floats`."""
+    """Of a chunk of queries: a row of every head, the second matrix times the inverses, the
+    maxima; and `group_floats`."""
 
     rows: Rows
     scaled: View
+    tops: View
     group: View
 
     @staticmethod
     def take(scratch: Carver, shape: Shape, lanes: int) -> "RowScratch":
         """Cut from `scratch`."""
-        pitch = pitch_of(shape, lanes)
+        pitch, heads = pitch_of(shape, lanes), shape.heads
         return RowScratch(
-            Rows(scratch.take(shape.heads * pitch), pitch),
-            scratch.take(shape.heads * shape.heads),
+            Rows(scratch.take(CHUNK * heads * pitch), pitch),
+            scratch.take(CHUNK * heads * heads),
+            scratch.take(CHUNK * heads),
             scratch.take(group_floats(lanes)),
+        )
+
+    def at(self, e: Emitter, heads: int, query: Expr) -> "RowScratch":
+        """That of one query of the chunk."""
+        return RowScratch(
+            Rows(self.rows.start.at(e.let(query * (heads * self.rows.step))), self.rows.step),
+            self.scaled.at(e.let(query * (heads * heads))),
+            self.tops.at(e.let(query * heads)),
+            self.group,
         )
 
 
@@ -41,65 +60,127 @@ def mixing_tile(shape: Shape, target: Target) -> Tile:
     return choose_tile(shape.heads, pitch_of(shape, target.lanes), target, shape.heads)
 
 
-def row_of_heads(
+def rows_of_heads(
     e: Emitter,
     shape: Shape,
     tile: Tile,
     lines: Rows,
+    rows: Expr,
     mix1: View | None,
-    bias: BiasPointers,
+    bias: Callable[[Expr], BiasPointers],
     mix2: View | None,
     shift: View | None,
     inverses: View,
     scratch: RowScratch,
 ) -> None:
     """``lines[g] = sum_h mix2[g, h] * softmax(sum_i mix1[h, i] * lines[i] + bias[h]) + shift[g]``
-    of one query, in place.
+    of `rows` queries, in place; `lines` are the first's, the others' follow.
 
     Without `mix1` nothing is added either: `lines` have their biases.  Without `mix2` (and
-    `shift`, which comes with it) lines are the exponentials, and ``inverses[h]`` the inverses of
-    their sums.  `bias` is at the query and the first head.
+    `shift`, which comes with it) lines are the exponentials, and ``inverses[query, h]`` the
+    inverses of their sums.  ``bias(query)`` is at the query and the first head.
     """
-    heads, lanes, source = shape.heads, tile.lanes, lines
-    if mix1 is not None:
-        source, constant = scratch.rows, bias.line(e, 0)
+    pitch = pitch_of(shape, tile.lanes)
+    with e.loop((rows + (CHUNK - 1)) // CHUNK, "chunk") as chunk:
+        first = e.let(chunk * CHUNK)
 
-        def biased(e: Emitter, head: Expr, column: Expr, width: int) -> Expr:
-            return e.load(constant, head * bias.head_step + column, width)
+        def each() -> AbstractContextManager[Expr]:
+            return e.loop(e.hold(smaller(CHUNK, rows - first)), "query")
 
-        _mix(e, tile, heads, pitch_of(shape, lanes), mix1, lines, source, biased)
-        if bias.run_time is not None:
-            with e.loop(heads, "head") as head:
-                moved = bias.at(e, 0, head, 0)
-                moved.add_at_run_time(e, shape, source.at(e, head), 1, lanes)
-    weights = lines if mix2 is None else scratch.rows
-    softmax_rows(e, source, weights, inverses, heads, shape.keys, lanes, scratch.group)
-    if mix2 is None or shift is None:
-        return
-    for g in range(heads):
-        start = 0
-        for width in vector_widths(heads, lanes):
-            factor = e.load(mix2, g * heads + start, width) * e.load(inverses, start, width)
-            e.store(scratch.scaled, g * heads + start, factor, width)
-            start += width
+        def one(query: Expr) -> _Query:
+            row = e.let(first + query)
+            return _Query(
+                e, shape, tile, Rows(lines.start.at(e.let(row * pitch)), lines.step), mix1, mix2,
+                inverses.at(e.let(row * shape.heads)), scratch.at(e, shape.heads, query),
+            )  # fmt: skip
 
-    def shifted(e: Emitter, head: Expr, column: Expr, width: int) -> Expr:
-        return splat(e.load(shift, head), width)
+        with each() as query:
+            one(query).mix_before(bias(e.let(first + query)))
+        with each() as query:
+            one(query).exponentials()
+        if mix2 is not None and shift is not None:
+            with each() as query:
+                one(query).mix_after(shift)
 
-    _mix(e, tile, heads, pitch_of(shape, lanes), scratch.scaled, weights, lines, shifted)
+
+@dataclass(frozen=True)
+class _Query:
+    """One query's steps."""
+
+    e: Emitter
+    shape: Shape
+    tile: Tile
+    lines: Rows
+    mix1: View | None
+    mix2: View | None
+    inverses: View
+    scratch: RowScratch
+
+    @property
+    def source(self) -> Rows:
+        """What the softmax is of."""
+        return self.lines if self.mix1 is None else self.scratch.rows
+
+    @property
+    def weights(self) -> Rows:
+        """Where its exponentials go."""
+        return self.lines if self.mix2 is None else self.scratch.rows
+
+    def mix_before(self, bias: BiasPointers) -> None:
+        """Heads mixed, the bias added; the maxima."""
+        e, shape, lanes = self.e, self.shape, self.tile.lanes
+        if self.mix1 is not None:
+            constant = bias.line(e, 0)
+
+            def biased(e: Emitter, head: Expr, column: Expr, width: int) -> Expr:
+                return e.load(constant, head * bias.head_step + column, width)
+
+            _mix(e, self.tile, shape, self.mix1, self.lines, self.source, biased)
+            if bias.run_time is not None:
+                with e.loop(shape.heads, "head") as head:
+                    moved = bias.at(e, 0, head, 0)
+                    moved.add_at_run_time(e, shape, self.source.at(e, head), 1, lanes)
+        tops, group = self.scratch.tops, self.scratch.group
+        row_tops(e, self.source, tops, shape.heads, shape.keys, lanes, group)
+
+    def exponentials(self) -> None:
+        """The exponentials, the inverses of their sums, and the second matrix times these."""
+        e, heads, lanes = self.e, self.shape.heads, self.tile.lanes
+        row_powers(
+            e, self.source, self.weights, self.scratch.tops, self.inverses, heads,
+            self.shape.keys, lanes, self.scratch.group,
+        )  # fmt: skip
+        if self.mix2 is None:
+            return
+        for g in range(heads):
+            start = 0
+            for width in vector_widths(heads, lanes):
+                at = g * heads + start
+                factor = e.load(self.mix2, at, width) * e.load(self.inverses, start, width)
+                e.store(self.scratch.scaled, at, factor, width)
+                start += width
+
+    def mix_after(self, shift: View) -> None:
+        """Heads mixed again, by the matrix with the inverses in it."""
+
+        def shifted(e: Emitter, head: Expr, column: Expr, width: int) -> Expr:
+            return splat(e.load(shift, head), width)
+
+        scaled = self.scratch.scaled
+        _mix(self.e, self.tile, self.shape, scaled, self.weights, self.lines, shifted)
 
 
 def _mix(
     e: Emitter,
     tile: Tile,
-    heads: int,
-    pitch: int,
+    shape: Shape,
     matrix: View,
     x: Rows,
     out: Rows,
     initial: Source,
 ) -> None:
-    """``out[g] = sum_h matrix[g, h] * x[h] + initial`` over rows of `pitch`."""
+    """``out[g] = sum_h matrix[g, h] * x[h] + initial`` over rows of scores."""
+    heads, pitch = shape.heads, pitch_of(shape, tile.lanes)
 
     def sink(e: Emitter, head: Expr, column: Expr, width: int, value: Expr) -> None:
         e.store(out.start, head * out.step + column, value, width)

@@ -11,7 +11,7 @@ from efcompile.kernels.attention_bias import (
     strips_floats,
 )
 from efcompile.kernels.attention_block import Block, each_block
-from efcompile.kernels.attention_heads import RowScratch, mixing_tile, row_of_heads
+from efcompile.kernels.attention_heads import RowScratch, mixing_tile, rows_of_heads
 from efcompile.kernels.attention_local import Convolution, near_floats, pack_local
 from efcompile.kernels.attention_parts import (
     Carver,
@@ -147,13 +147,11 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
                 )
                 if own is not None:
                     own.add_at_run_time(e, shape, here, rows, lanes)
-            with e.loop(rows, "row") as row:
-                lines = Rows(scores.at(e.let(row * pitch)), per_head)
-                added = bias.at(e, batch, 0, first + row)
-                row_of_heads(
-                    e, shape, tile, lines, mix1, added, mix2, shift,
-                    inverses.at(e.let(row * heads)), row_scratch,
-                )  # fmt: skip
+            rows_of_heads(
+                e, shape, tile, Rows(scores, per_head), rows, mix1,
+                lambda row: bias.at(e, batch, 0, e.let(first + row)), mix2, shift, inverses,
+                row_scratch,
+            )  # fmt: skip
             with e.loop(heads, "head") as head:
                 values = v.at(head_start(e, shape.v_view, batch, head))
                 if knobs.copy_values:  # into the L1 cache, where all that follows reads them

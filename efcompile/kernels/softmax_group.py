@@ -5,7 +5,7 @@ rows side by side take a third of the instructions, and the exponentials of one 
 the steps of another.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -54,53 +54,91 @@ def softmax_rows(
     the columns, whatever is there in `x`.  A NaN or +inf in the row, or nothing but -inf, makes
     the sum NaN.  `scratch` has `group_floats`.
     """
+    for group, start in _groups(e, rows, columns, lanes):
+        tops = scratch.at(_MOST * lanes)
+        source = Rows(x.at(e, start), x.step)
+        group.write_tops(source, tops, scratch)
+        target = Rows(out.at(e, start), out.step)
+        group.write_powers(source, target, tops, inverses.at(start), scratch)
+
+
+def row_tops(
+    e: Emitter, x: Rows, tops: View, rows: int, columns: int, lanes: int, scratch: View
+) -> None:
+    """``tops[row] = max(x[row])``: the first step of `softmax_rows`, for who has something else
+    to do before the second."""
+    for group, start in _groups(e, rows, columns, lanes):
+        group.write_tops(Rows(x.at(e, start), x.step), tops.at(start), scratch)
+
+
+def row_powers(
+    e: Emitter,
+    x: Rows,
+    out: Rows,
+    tops: View,
+    inverses: View,
+    rows: int,
+    columns: int,
+    lanes: int,
+    scratch: View,
+) -> None:
+    """The second step, by the `tops` of the first."""
+    for group, start in _groups(e, rows, columns, lanes):
+        moved = Rows(x.at(e, start), x.step), Rows(out.at(e, start), out.step)
+        group.write_powers(*moved, tops.at(start), inverses.at(start), scratch)
+
+
+def _groups(e: Emitter, rows: int, columns: int, lanes: int) -> Iterator[tuple["_Group", Expr]]:
+    """The groups that `rows` are cut into and the first row of each, those of one size inside a
+    loop."""
     vectors = -(-columns // lanes)
     first = 0
     for size in sorted(set(vector_widths(rows, min(_MOST, lanes))), reverse=True):
         times = vector_widths(rows, min(_MOST, lanes)).count(size)
         with e.loop(times, "group") as index:
             start = e.let(index * size + first)
-            group = _Group(e, size, columns, vectors, lanes, scratch)
-            moved = Rows(x.at(e, start), x.step), Rows(out.at(e, start), out.step)
-            group.emit(*moved, inverses.at(start))
+            yield _Group(e, size, columns, vectors, lanes), start
         first += size * times
 
 
 @dataclass(frozen=True)
 class _Group:
-    """`rows` rows; scratch is a vector of each, then their maxima."""
+    """`rows` rows; scratch, where it is given, is a vector of each."""
 
     e: Emitter
     rows: int
     columns: int
     vectors: int
     lanes: int
-    scratch: View
 
-    def emit(self, x: Rows, out: Rows, inverses: View) -> None:
-        e, lanes, tops = self.e, self.lanes, self.scratch.at(_MOST * self.lanes)
-
-        def row_vector(view: View, vector: Expr, last: bool) -> Expr:
-            value = e.load(view, vector * lanes, lanes)
-            return self._masked(value) if last else value
-
+    def write_tops(self, x: Rows, tops: View, scratch: View) -> None:
+        """The maximum of each row."""
+        e, lanes = self.e, self.lanes
         with e.loop(self.rows, "row") as row:
             line = x.at(e, row)
-            top = self._along(lambda v, last: row_vector(line, v, last), larger)
-            e.store(self.scratch, e.let(row * lanes), top, lanes)
-        e.store(tops, 0, self._across(larger), self.rows)
+            top = self._along(lambda v, last: self._vector(line, v, last), larger)
+            e.store(scratch, e.let(row * lanes), top, lanes)
+        e.store(tops, 0, self._across(scratch, larger), self.rows)
+
+    def write_powers(self, x: Rows, out: Rows, tops: View, inverses: View, scratch: View) -> None:
+        """The exponentials of each row, and the inverse of their sum."""
+        e, lanes = self.e, self.lanes
         with e.loop(self.rows, "row") as row:
             source, target = x.at(e, row), out.at(e, row)
             highest = e.let(splat(e.load(tops, row), lanes))
 
             def power(vector: Expr, last: bool) -> Expr:
-                shifted = e.let(row_vector(source, vector, last) - highest)
+                shifted = e.let(self._vector(source, vector, last) - highest)
                 value = e.let(weight_exp(e, shifted, lanes))
                 e.store(target, vector * lanes, value, lanes)
                 return value
 
-            e.store(self.scratch, e.let(row * lanes), self._along(power, add), lanes)
-        e.store(inverses, 0, float32(1.0, self.rows) / self._across(add), self.rows)
+            e.store(scratch, e.let(row * lanes), self._along(power, add), lanes)
+        e.store(inverses, 0, float32(1.0, self.rows) / self._across(scratch, add), self.rows)
+
+    def _vector(self, view: View, vector: Expr, last: bool) -> Expr:
+        value = self.e.load(view, vector * self.lanes, self.lanes)
+        return self._masked(value) if last else value
 
     def _masked(self, value: Expr) -> Expr:
         """The last vector of a row with -inf behind the columns."""
@@ -134,10 +172,10 @@ class _Group:
             left = pairs + left[len(left) // 2 * 2 :]
         return left[0]
 
-    def _across(self, combine: Combine) -> Expr:
+    def _across(self, scratch: View, combine: Combine) -> Expr:
         """`combine` over the lanes of each row's vector in scratch: a vector of the rows."""
         e, lanes = self.e, self.lanes
-        vectors = [e.let(e.load(self.scratch, r * lanes, lanes)) for r in range(self.rows)]
+        vectors = [e.let(e.load(scratch, r * lanes, lanes)) for r in range(self.rows)]
         return across_rows(e, vectors, lanes, combine)
 
 
