@@ -14,14 +14,19 @@ from efcompile.kernels.attention_shape import Shape, pitch_of
 from efcompile.kernels.emit import Emitter, Expr, View, splat
 from efcompile.kernels.register_tile import Tile, choose_tile, vector_widths
 from efcompile.kernels.rows import smaller
+from efcompile.kernels.segment import Segment
 from efcompile.kernels.softmax_group import Rows, group_floats, row_powers, row_tops
 from efcompile.kernels.span import Span
-from efcompile.kernels.tile import Segment, Source, gemm
+from efcompile.kernels.tile import Source, gemm
 from efcompile.targets.target import Target
 
-CHUNK = 4
-"""Queries that go through each step before the next step: a row's maxima, sums and inverses are
-chains of dependent instructions, and another row's products fill the time.  More would leave L1."""
+
+def chunk_of(lanes: int) -> int:
+    """Queries that go through each step before the next step: a row's maxima, sums and inverses
+    are chains of dependent instructions, and another row's products fill the time (4 % with
+    AVX-512, 2 with AVX2).  More would leave L1.  NEON's instructions are as few as can be with
+    one."""
+    return 1 if lanes <= 4 else 4
 
 
 @dataclass(frozen=True)
@@ -37,11 +42,11 @@ class RowScratch:
     @staticmethod
     def take(scratch: Carver, shape: Shape, lanes: int) -> "RowScratch":
         """Cut from `scratch`."""
-        pitch, heads = pitch_of(shape, lanes), shape.heads
+        pitch, heads, chunk = pitch_of(shape, lanes), shape.heads, chunk_of(lanes)
         return RowScratch(
-            Rows(scratch.take(CHUNK * heads * pitch), pitch),
-            scratch.take(CHUNK * heads * heads),
-            scratch.take(CHUNK * heads),
+            Rows(scratch.take(chunk * heads * pitch), pitch),
+            scratch.take(chunk * heads * heads),
+            scratch.take(chunk * heads),
             scratch.take(group_floats(lanes)),
         )
 
@@ -80,12 +85,12 @@ def rows_of_heads(
     `shift`, which comes with it) lines are the exponentials, and ``inverses[query, h]`` the
     inverses of their sums.  ``bias(query)`` is at the query and the first head.
     """
-    pitch = pitch_of(shape, tile.lanes)
-    with e.loop((rows + (CHUNK - 1)) // CHUNK, "chunk") as chunk:
-        first = e.let(chunk * CHUNK)
+    pitch, most = pitch_of(shape, tile.lanes), chunk_of(tile.lanes)
+    with e.loop((rows + (most - 1)) // most, "chunk") as chunk:
+        first = e.let(chunk * most)
 
         def each() -> AbstractContextManager[Expr]:
-            return e.loop(e.hold(smaller(CHUNK, rows - first)), "query")
+            return e.loop(1 if most == 1 else e.hold(smaller(most, rows - first)), "query")
 
         def one(query: Expr) -> _Query:
             row = e.let(first + query)

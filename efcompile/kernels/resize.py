@@ -177,7 +177,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
 
         if down is None or column_weight is None:
             _picked(e, shape, knobs, lines[0], column, result)
-        elif shape.doubled:
+        elif _by_two(shape, knobs):
             each_vector = partial(_each_vector, e, shape.channels, knobs)
             doubled_row(
                 e, shape.width, shape.channels, shape.act, each_vector, lines, down, column_weight,
@@ -186,8 +186,14 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
         else:
             _blended_down(e, shape, knobs, lines, down, scratch)
             _blended_across(e, shape, knobs, scratch, column, column_weight, result)
-    columns = 0 if not bilinear else 1 if shape.doubled else shape.width
+    columns = 0 if not bilinear else 1 if _by_two(shape, knobs) else shape.width
     return Built(e.finish(symbol), 4 * columns * shape.channels, shape.batch * height)
+
+
+def _by_two(shape: Shape, knobs: Knobs) -> bool:
+    """Whether columns are made two at a time.  Two activations at once take more registers than
+    NEON has: 3 to 13 % more instructions."""
+    return shape.doubled and knobs.lanes > 4
 
 
 def _picked(e: Emitter, shape: Shape, knobs: Knobs, line: View, column: View, out: View) -> None:
