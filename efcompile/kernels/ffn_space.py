@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from efcompile.kernels import ffn_panels, ffn_strassen
 from efcompile.kernels.activations import CHEAP
+from efcompile.kernels.ffn_late import is_late
 from efcompile.kernels.ffn_shape import Shape
 from efcompile.kernels.gelu_table import TABLE_LANES
 from efcompile.kernels.register_tile import MOST_VECTORS, Tile, choose_tile, cost, in_registers
@@ -41,8 +42,12 @@ _NARROW, _PANEL_ROWS, _LOW = 1.03, 7, 8
 step (more gained nothing), and of a tile that takes middle rows, which L1 does not hold (of 9 to 14
 the product takes up to a fifth longer)."""
 
-_BRIEF, _LOWER = 32, 7
-"""By panels: elements of k, and rows of tiles where there are no more."""
+_TABLE = 11
+"""Registers that the constants of `table_gelu` take."""
+
+_BRIEF, _LOWER, _BESIDE = 96, 7, 0.95
+"""By panels: elements of k, and rows of tiles where there are no more; and what two activations
+beside such tiles leave of the cycles."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +96,11 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
     cuts = [_cut_knobs(shape, target, rows) for rows in ffn_strassen.blocks(shape, target)]
     fitting = [cut for cut in cuts if _bytes(shape, cut) <= _ROOM * target.l2_bytes]
     best = min(fitting, key=lambda cut: _cycles(shape, target, cut), default=plain)
-    # Low tiles with their activation beside are no slower than the one that looks best.
+    # Low tiles with activations beside are faster than the one that looks best.
     looks = replace(plain, up=choose_tile(shape.across.size, shape.c, target, shape.k))
-    pays = _cycles(shape, target, best) < _PAYS * _cycles(shape, target, looks)
+    late = plain.by_panels and is_late(shape, plain.up)
+    most = (_BESIDE if late else 1) * _cycles(shape, target, looks)
+    pays = _cycles(shape, target, best) < _PAYS * most
     return best if pays else plain
 
 
@@ -115,7 +122,7 @@ def plain_knobs(shape: Shape, target: Target) -> Knobs:
     down = choose_tile(width, shape.n, target, shape.c)
     if tile is not None:
         down = _within(down, width, shape.n, shape.c, target, _LOW, MOST_VECTORS) or down
-    pixels = choose_pixels(shape.across, target.registers)
+    pixels = _pixels(shape, target)
     whole = shape.across.size % up.rows == shape.across.out % up.rows == 0 and up.rows == down.rows
     aside = up.lane_a and whole and fits(shape.c) and fits(shape.k)
     if aside:
@@ -123,6 +130,13 @@ def plain_knobs(shape: Shape, target: Target) -> Knobs:
     # On NEON asking ahead showed as instructions only.
     ahead = not up.lane_a
     return Knobs(up, down, pixels, rows, aside, ahead, tile is not None, strassen=False)
+
+
+def _pixels(shape: Shape, target: Target) -> int:
+    """Of the stencil's tile.  LLVM keeps the constants of `table_gelu` in registers all through a
+    kernel, and rather spills sums."""
+    table = target.lanes == TABLE_LANES and "gelu" in (shape.act1, shape.act2)
+    return choose_pixels(shape.across, target.registers - (_TABLE if table else 0))
 
 
 def _panel_tile(shape: Shape, target: Target) -> Tile | None:
@@ -137,12 +151,12 @@ def _panel_tile(shape: Shape, target: Target) -> Tile | None:
     usual = choose_tile(shape.across.size, shape.c, target, shape.k)
     widest = 4 * target.l1_bytes // (5 * column * target.lanes)
     up = shape.across.size, shape.c, shape.k
-    # With so few products much of the time goes to an activation that `deferred` puts beside them,
-    # all but the last tile's of a row: low, narrow tiles, which leave registers for it, take 2 to
-    # 10 % less than what looks best.
-    if shape.k <= _BRIEF and target.lanes == TABLE_LANES and shape.act1 not in CHEAP:
-        narrow = min(widest, _SLIM // target.lanes)
-        return _within(usual, *up, target, _LOWER, narrow)
+    # With so few products much of the time goes to activations, which `deferred` and `ffn_late` put
+    # beside them: low, narrow tiles, which leave registers for it, take 2 to 10 % less than what
+    # looks best.
+    low = _within(usual, *up, target, _LOWER, min(widest, _SLIM // target.lanes))
+    if shape.k <= _BRIEF and low is not None and is_late(shape, low):
+        return low
     best = _within(usual, *up, target, target.registers, widest)
     if best is None or _tile_cost(best, *up, target) > _NARROW * _tile_cost(usual, *up, target):
         return None
@@ -182,7 +196,7 @@ def _cut_knobs(shape: Shape, target: Target, rows: int) -> Knobs:
     first, second = _tiled(shape, rows, target, strassen=True)
     up = _even_tile(*first, target, max(1, _SLIM // target.lanes))
     down = _even_tile(*second, target, MOST_VECTORS)
-    pixels = choose_pixels(shape.across, target.registers)
+    pixels = _pixels(shape, target)
     return Knobs(up, down, pixels, rows, False, prefetch=True, by_panels=True, strassen=True)
 
 
@@ -272,7 +286,7 @@ def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
     up, down, across = knobs.up, knobs.down, shape.across
     default = default_knobs(shape, target)
     first, second = _tiled(shape, knobs.rows, target, knobs.strassen)
-    pixels = {plain_knobs(shape, target).pixels, choose_pixels(across, target.registers)}
+    pixels = {plain_knobs(shape, target).pixels, _pixels(shape, target)}
     if not (
         tile_legal(up, *first[:2], target, first[2], TWO_PRODUCTS)
         and tile_legal(down, *second[:2], target, second[2], TWO_PRODUCTS)

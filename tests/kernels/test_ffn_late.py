@@ -8,10 +8,15 @@ import pytest
 from efcompile.kernels.ffn import KERNEL
 from efcompile.kernels.ffn_late import is_late
 from efcompile.kernels.ffn_shape import CONSTANTS, Shape
+from efcompile.kernels.ffn_space import default_knobs, legal
 from efcompile.kernels.register_tile import Tile
 from efcompile.kernels.stencil import Axis
 from tests.kernels.harness import HOST, assert_close, op_call, reference, run_built
 from tests.kernels.test_ffn import ffn_args
+
+AVX512 = replace(
+    HOST, name="avx512", cpu="x86-64-v4", features=("avx512f",), vector_bits=512, registers=32
+)
 
 AXIS = Axis(28, 3, 1, 1)
 SHAPE = Shape(1, 8, 64, 8, AXIS, AXIS, True, True, True, True, "gelu", "gelu")
@@ -36,6 +41,19 @@ def test_rows_are_late_where_a_hidden_row_of_many_low_tiles_follows() -> None:
 )
 def test_other_rows_are_not_late(shape: Shape, tile: Tile) -> None:
     assert not is_late(shape, tile)
+
+
+@pytest.mark.skipif(HOST.arch != "x86_64", reason="panels are for x86-64")
+@pytest.mark.parametrize("depth", [32, 48, 80])
+def test_products_with_few_elements_of_k_have_tiles_for_late_rows(depth: int) -> None:
+    target = replace(AVX512, cores=1)
+    shape = replace(SHAPE, k=depth, c=4 * depth, n=depth)
+    knobs = default_knobs(shape, target)
+    assert knobs.by_panels and not knobs.strassen
+    assert is_late(shape, knobs.up)
+    assert legal(shape, target, knobs)
+    # Sums of the stencil, taps, an input, and the constants of GELU's table.
+    assert knobs.pixels + 3 + 1 + 11 <= target.registers
 
 
 @pytest.mark.skipif(HOST.lanes != 16, reason="rows are late with vectors of 16")
