@@ -16,6 +16,7 @@ from efcompile.kernels.refusal import refusal
 from efcompile.kernels.resize_doubled import doubled_row, doubles
 from efcompile.kernels.runs import over_span, pieces
 from efcompile.kernels.span import Span
+from efcompile.kernels.store_ahead import outgrows
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te
 
@@ -181,7 +182,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
             each_vector = partial(_each_vector, e, shape.channels, knobs)
             doubled_row(
                 e, shape.width, shape.channels, shape.act, each_vector, lines, down, column_weight,
-                result, scratch,
+                result, scratch, outgrows(shape.batch * height * width * shape.channels, target),
             )  # fmt: skip
         else:
             _blended_down(e, shape, knobs, lines, down, scratch)

@@ -42,11 +42,13 @@ def doubled_row(
     column_weight: View,
     out: View,
     before: View,
+    asks: bool,
 ) -> None:
     """``out[2 width, channels]`` of two `lines` [width, channels], the second weighing `down`.
 
     `column_weight` is the operand, of which the first is used: zero.  `before` is
-    scratch [channels]: a quarter of the blended column that was last.
+    scratch [channels]: a quarter of the blended column that was last.  With `asks` the result is
+    asked for two columns ahead (see `store_ahead`).
     """
     upper = e.let((float32(1.0) - down) * float32(0.25))
     lower = e.let(down * float32(0.25))
@@ -56,6 +58,8 @@ def doubled_row(
         return e.let(a * splat(upper, lanes) + b * splat(lower, lanes))
 
     def finish(index: Expr, value: Expr, lanes: int) -> None:
+        if asks:
+            e.prefetch(out, index + 2 * channels)
         e.store(out, index, VECTOR[act](e, e.let(value), lanes), lanes)
 
     # As eager, which gives the next column no weight there but reads it: infinity makes NaN.  Of a

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -6,6 +7,7 @@ import torch
 
 from efcompile.kernels.resize import KERNEL, tables
 from efcompile.kernels.resize_doubled import doubles
+from efcompile.targets.resolve import resolve
 from efcompile.targets.target import Target
 from tests.kernels.harness import assert_close, on_every_target, op_call, reference, run_built
 
@@ -48,3 +50,15 @@ def test_infinity_beside_the_first_column_is_eager_s() -> None:
     args |= {"size": [4, 4], "scales": []}
     got = run_built(KERNEL, op_call("resize", (), **args), args)
     np.testing.assert_array_equal(got, reference("resize", **args).numpy())
+
+
+def test_a_result_that_outgrows_the_cache_is_asked_for_ahead() -> None:
+    args: dict[str, Any] = {"x": torch.randn(2, 3, 5, 21), "mode": "bilinear", "act": "gelu"}
+    args |= {"align_corners": False, "size": [6, 10], "scales": []}
+    call, roomy = op_call("resize", (), **args), resolve("host", cpu="x86-64-v3")
+    target = replace(roomy, l2_bytes=1 << 10)
+    shape = KERNEL.shape_of(call)
+    texts = [str(KERNEL.build("k", shape, t, KERNEL.default_knobs(shape, t)).func)
+             for t in (target, roomy)]  # fmt: skip
+    assert ["prefetch" in text for text in texts] == [True, False]
+    assert_close(run_built(KERNEL, call, args, target), reference("resize", **args).numpy())
