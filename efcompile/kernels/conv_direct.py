@@ -3,12 +3,15 @@
 The pixels of an output row are the rows of the product, and a filter's taps are runs of its
 k dimension, read where they lie: channels-last, kw pixels are one contiguous run per ky;
 channels-first (the model's input), kw elements per channel and ky.  With padding a task first
-copies the rows it needs between zero borders, so no inner loop tests for the border.
+copies the rows it needs between zero borders, so no inner loop tests for the border; or only what
+the first tile of each output row reads, if only the left border and rows above are missing: those
+rows' taps are left out.
 
 Large ones are multiplied by `strassen` where the target allows it, see `conv_strassen`.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +24,8 @@ from efcompile.kernels.conv_space import (
     asks_ahead,
     choices,
     default_knobs,
+    edge_row,
+    in_place,
     input_rows,
     legal,
     padded_row,
@@ -29,19 +34,35 @@ from efcompile.kernels.conv_space import (
 from efcompile.kernels.emit import Emitter, Expr, View, int32
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.register_tile import pack_panels
-from efcompile.kernels.rows import copy_padded, gemm_rows, smaller
+from efcompile.kernels.rows import PaddedRow, copy_padded, gemm_rows, larger, smaller
+from efcompile.kernels.segment import Segment
 from efcompile.kernels.span import share
-from efcompile.kernels.tile import Segment, Sink, store_epilogue
+from efcompile.kernels.tile import Sink, store_epilogue
 from efcompile.targets.target import Target
 
 
 @dataclass(frozen=True)
+class _Task:
+    """Output rows ``first .. first + rows`` (`most_rows` but in the last task) of an image;
+    what is copied is to be copied only when `fresh`, if given."""
+
+    shape: ConvShape
+    image: Expr
+    first: Expr
+    rows: Expr
+    most_rows: int
+    fresh: Expr | None
+
+
+@dataclass(frozen=True)
 class _Source:
-    """Where a task's input rows lie: row 0 at `view`, elements between rows and planes."""
+    """Where a task's input rows lie: row 0 at `view`, elements between rows and planes.  Rows may
+    be above the image, `above` of them."""
 
     view: View
     pitch: int
     plane: int
+    above: int = 0
 
 
 def shape_of(call: OpCall) -> ConvShape | str:
@@ -94,8 +115,17 @@ def build(symbol: str, shape: ConvShape, target: Target, knobs: Knobs) -> Built:
         rows = e.hold(smaller(shape.out_height - first, knobs.task_rows))
         # The copy outlives the task: the next parts of the block find it, on the same thread.
         fresh = (part == int32(0)) | (task == begin) if chained else None
-        source = _source(e, shape, target, x, scratch.at(plan.stage_floats), image, first, rows,
-                         knobs.task_rows, fresh)  # fmt: skip
+        task_of = _Task(shape, image, first, rows, knobs.task_rows, fresh)
+        copied, lanes = scratch.at(plan.stage_floats), target.lanes
+        whole = x.at(e.let(image * (shape.channels * shape.height * shape.width)))
+        edge = None
+        if in_place(shape, tile):
+            edge = _copied(e, task_of, edge_row(shape, tile), whole, copied, lanes)
+            source = _in_place(e, task_of, whole)
+        elif shape.padding == (0, 0):
+            source = _in_place(e, task_of, whole)
+        else:
+            source = _copied(e, task_of, padded_row(shape), whole, copied, lanes)
         target_rows = e.let((image * shape.out_height + first) * out_row)
         with e.loop(shape.groups, "group") as group:
             column = group * columns
@@ -112,66 +142,55 @@ def build(symbol: str, shape: ConvShape, target: Target, knobs: Knobs) -> Built:
                 shape.out_width,
                 rows,
                 share(e, part, parts, knobs.task_panels, plan.panels),
-                _segments(e, shape, source, group),
+                _segments(e, task_of, source, group),
                 weight.at(column * depth),
                 None if bias is None else bias.at(column),
                 sink,
                 scratch if plan.stage_floats else None,
                 knobs.task_rows if asks else None,
+                None if edge is None else _segments(e, task_of, edge, group),
             )
     return Built(e.finish(symbol), plan.scratch_bytes, plan.tasks, chained)
 
 
-def _source(
-    e: Emitter,
-    shape: ConvShape,
-    target: Target,
-    x: View,
-    scratch: View,
-    image: Expr,
-    first: Expr,
-    rows: Expr,
-    most_rows: int,
-    fresh: Expr | None,
-) -> _Source:
-    """The input under output rows ``first .. first + rows``: in place, or copied with zeros
-    around it (only when `fresh`, if given)."""
+def _in_place(e: Emitter, task: _Task, whole: View) -> _Source:
+    """The rows of the image `whole`, from where the first output row's window begins, if that is
+    above the image too."""
+    shape = task.shape
     row_floats = shape.width * (1 if shape.nchw else shape.channels)
-    planes = shape.channels if shape.nchw else 1
-    plane = shape.height * row_floats
-    whole = x.at(e.let(image * (planes * plane)))
-    if shape.padding == (0, 0):
-        top = e.let(first * (shape.stride[0] * row_floats))
-        return _Source(whole.at(top), row_floats, plane)
-    padded = padded_row(shape)
-    copied_plane = input_rows(shape, most_rows) * padded.pitch
+    top = e.let((task.first * shape.stride[0] - shape.padding[0]) * row_floats)
+    left = shape.padding[1] * (1 if shape.nchw else shape.channels)
+    return _Source(whole.at(top - left), row_floats, shape.height * row_floats, shape.padding[0])
 
-    def copy_planes() -> None:
-        top = e.let(first * shape.stride[0] - shape.padding[0])
-        count = e.let(input_rows(shape, rows))
-        with e.loop(planes, "plane") as index:
+
+def _copied(
+    e: Emitter, task: _Task, row: PaddedRow, whole: View, scratch: View, lanes: int
+) -> _Source:
+    """The rows under the task's in `scratch`, cut or padded to `row`; zeros for those outside."""
+    shape = task.shape
+    row_floats = shape.width * (1 if shape.nchw else shape.channels)
+    plane = input_rows(shape, task.most_rows) * row.pitch
+    with nullcontext() if task.fresh is None else e.when(task.fresh):
+        top = e.let(task.first * shape.stride[0] - shape.padding[0])
+        count = e.let(input_rows(shape, task.rows))
+        with e.loop(shape.channels if shape.nchw else 1, "plane") as index:
             copy_padded(
                 e,
-                padded,
-                whole.at(index * plane),
+                row,
+                whole.at(index * (shape.height * row_floats)),
                 row_floats,
                 shape.height,
                 top,
                 count,
-                scratch.at(index * copied_plane),
-                target.lanes,
+                scratch.at(index * plane),
+                lanes,
             )
-
-    if fresh is None:
-        copy_planes()
-    else:
-        with e.when(fresh):
-            copy_planes()
-    return _Source(scratch, padded.pitch, copied_plane)
+    return _Source(scratch, row.pitch, plane)
 
 
-def _segments(e: Emitter, shape: ConvShape, source: _Source, group: Expr) -> Any:
+def _segments(e: Emitter, task: _Task, source: _Source, group: Expr) -> Any:
     """The runs of k under one output row of `group`, in the order of the packed weight."""
+    shape = task.shape
     channels = shape.channels // shape.groups
     (kernel_h, kernel_w), (step_h, step_w) = shape.kernel, shape.dilation
     pixel = 1 if shape.nchw else shape.channels
@@ -187,7 +206,11 @@ def _segments(e: Emitter, shape: ConvShape, source: _Source, group: Expr) -> Any
         runs = replace(runs, depth=runs.depth * kernel_w, repeats=runs.repeats[:-1])
 
     def under(y: Expr) -> Sequence[Segment]:
-        return [replace(runs, a=runs.a.at(e.let(y * (shape.stride[0] * source.pitch))))]
+        row = replace(runs, a=runs.a.at(e.let(y * (shape.stride[0] * source.pitch))))
+        if source.above == 0:
+            return [row]
+        missing = e.let(source.above - (task.first + y) * shape.stride[0])
+        return [replace(row, skipped=e.hold(larger(0, missing)), most_skipped=source.above)]
 
     return under
 

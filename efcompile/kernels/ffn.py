@@ -28,11 +28,12 @@ from efcompile.kernels.ffn_space import (
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.register_tile import pack_panels
 from efcompile.kernels.rows import gemm_rows, larger, smaller
+from efcompile.kernels.segment import Segment
 from efcompile.kernels.side_by_side import SideBySide, lay_side_by_side, own_base
 from efcompile.kernels.span import Span
 from efcompile.kernels.stencil import pack_taps, stencil_row
 from efcompile.kernels.step import Steps, project
-from efcompile.kernels.tile import Segment, Sink, store_epilogue
+from efcompile.kernels.tile import Sink, store_epilogue
 from efcompile.targets.target import Target
 
 

@@ -19,12 +19,14 @@ from efcompile.kernels.emit import Emitter, Expr, View, int32, select
 from efcompile.kernels.ffn_late import Late, is_late
 from efcompile.kernels.ffn_shape import Shape
 from efcompile.kernels.kernel import Array, Built, OpCall
+from efcompile.kernels.prefetch import Prefetch
 from efcompile.kernels.register_tile import Tile, pack_panels
 from efcompile.kernels.rows import larger, smaller
+from efcompile.kernels.segment import Segment
 from efcompile.kernels.span import Span
 from efcompile.kernels.stencil import pack_taps, stencil_row
 from efcompile.kernels.step import Steps, project
-from efcompile.kernels.tile import Prefetch, Segment, gemm, store_epilogue
+from efcompile.kernels.tile import gemm, store_epilogue
 from efcompile.targets.target import Target
 
 

@@ -13,9 +13,11 @@ from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.balance import even_size
 from efcompile.kernels.emit import Emitter, int32
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
+from efcompile.kernels.prefetch import Prefetch
 from efcompile.kernels.reference import te_activation, te_function
 from efcompile.kernels.refusal import refusal
 from efcompile.kernels.register_tile import Tile, pack_panels
+from efcompile.kernels.segment import Segment
 from efcompile.kernels.side_by_side import fits, lay_side_by_side, pays
 from efcompile.kernels.spaces import (
     aside_legal,
@@ -31,7 +33,7 @@ from efcompile.kernels.spaces import (
 )
 from efcompile.kernels.span import share
 from efcompile.kernels.strassen import pack_factors
-from efcompile.kernels.tile import Prefetch, Segment, gemm, store_epilogue
+from efcompile.kernels.tile import gemm, store_epilogue
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te
 

@@ -9,6 +9,7 @@ from efcompile.kernels.emit import Emitter
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reference import te_function
 from efcompile.kernels.register_tile import Tile, choose_tile
+from efcompile.kernels.segment import Segment
 from efcompile.kernels.spaces import (
     sizes,
     tasks_legal,
@@ -18,7 +19,7 @@ from efcompile.kernels.spaces import (
     unroll_legal,
 )
 from efcompile.kernels.span import Span, share
-from efcompile.kernels.tile import Segment, gemm, store_epilogue
+from efcompile.kernels.tile import gemm, store_epilogue
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te
 

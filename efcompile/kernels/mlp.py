@@ -10,7 +10,9 @@ from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.emit import Emitter, Expr, View, int32
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.mlp_shape import Shape, plain, shape_of
+from efcompile.kernels.prefetch import Prefetch
 from efcompile.kernels.register_tile import NEON_ROWS, Tile, choose_tile, pack_panels
+from efcompile.kernels.segment import Segment
 from efcompile.kernels.side_by_side import SideBySide, fits, lay_side_by_side, own_base
 from efcompile.kernels.spaces import (
     TWO_PRODUCTS,
@@ -25,7 +27,7 @@ from efcompile.kernels.spaces import (
 )
 from efcompile.kernels.span import Span
 from efcompile.kernels.strassen import choose_quarter_tile, cycles, half, plain_cycles
-from efcompile.kernels.tile import Prefetch, Segment, Sink, gemm, store_epilogue
+from efcompile.kernels.tile import Sink, gemm, store_epilogue
 from efcompile.targets.target import Target
 
 

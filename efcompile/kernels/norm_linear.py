@@ -14,10 +14,12 @@ from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.emit import Emitter, Expr, View, int32, select, splat
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.layer_norm import normalise_row
+from efcompile.kernels.prefetch import Prefetch
 from efcompile.kernels.reduce import moments
 from efcompile.kernels.reference import te_activation, te_function, te_normalise
 from efcompile.kernels.refusal import refusal
 from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
+from efcompile.kernels.segment import Segment
 from efcompile.kernels.side_by_side import fits, lay_side_by_side, pays
 from efcompile.kernels.spaces import (
     aside_legal,
@@ -33,7 +35,7 @@ from efcompile.kernels.spaces import (
 )
 from efcompile.kernels.span import share
 from efcompile.kernels.strassen import pack_factors
-from efcompile.kernels.tile import Prefetch, Segment, gemm, store_epilogue
+from efcompile.kernels.tile import gemm, store_epilogue
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te
 

@@ -8,10 +8,12 @@ from efcompile.kernels import sweep
 from efcompile.kernels.emit import Emitter, Expr, View, float32, splat
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.layer_norm import normalise_row
+from efcompile.kernels.prefetch import Prefetch
 from efcompile.kernels.reduce import moments
 from efcompile.kernels.reference import te_function, te_normalise
 from efcompile.kernels.refusal import refusal
 from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
+from efcompile.kernels.segment import Segment
 from efcompile.kernels.spaces import (
     prefetch_choices,
     prefetch_legal,
@@ -23,7 +25,7 @@ from efcompile.kernels.spaces import (
     unroll_legal,
 )
 from efcompile.kernels.span import Span, share
-from efcompile.kernels.tile import Prefetch, Segment, gemm, store_epilogue
+from efcompile.kernels.tile import gemm, store_epilogue
 from efcompile.targets.target import Target
 from efcompile.tvm_api import te
 

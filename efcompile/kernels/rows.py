@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from efcompile.kernels.emit import Emitter, Expr, View, float32, int32, select
+from efcompile.kernels.prefetch import Prefetch
 from efcompile.kernels.register_tile import Tile, vector_widths
+from efcompile.kernels.segment import Segment
 from efcompile.kernels.side_by_side import SideBySide
 from efcompile.kernels.span import Span
-from efcompile.kernels.tile import Prefetch, Segment, Sink, gemm
+from efcompile.kernels.tile import Sink, gemm
 
 
 @dataclass(frozen=True)
@@ -115,10 +117,12 @@ def gemm_rows(
     sink: Callable[[Expr], Sink | SideBySide],
     stage: View | None,
     most_rows: int | None = None,
+    edge: Callable[[Expr], Sequence[Segment]] | None = None,
 ) -> None:
     """`gemm` over `rows` image rows of `width` pixels each, row y having its own
     ``segments(y)`` and ``sink(y)``.  A weight panel stays in the cache while all rows go by.
-    With `most_rows`, what `rows` is but for the last task, weights are prefetched."""
+    With `most_rows`, what `rows` is but for the last task, weights are prefetched.
+    With `edge` the first tile of row y has ``edge(y)`` for segments."""
     tiles = -(-width // tile.rows)
     ahead = (
         None if most_rows is None else Prefetch.over(most_rows * tiles * tile.rows, columns, tile)
@@ -126,12 +130,17 @@ def gemm_rows(
 
     def all_rows(part: Span) -> None:
         with e.loop(rows, "y") as y:
-            whole = Span.whole(width, tile.rows)
             moved = None if ahead is None else replace(ahead, done=y * tiles)
-            gemm(
-                e, tile, columns, width, whole, part, segments(y), weights, bias, sink(y), stage,
-                prefetch=moved,
-            )  # fmt: skip
+            parts = [(Span.whole(width, tile.rows), segments, moved)]
+            if edge is not None:
+                every, begun = width // tile.rows, moved and replace(moved, done=y * tiles + 1)
+                after = Span(1, every - 1, width % tile.rows != 0)
+                parts = [(Span(0, 1, False), edge, moved), (after, segments, begun)]
+            for tiles_of, where, asked in parts:
+                gemm(
+                    e, tile, columns, width, tiles_of, part, where(y), weights, bias, sink(y),
+                    stage, prefetch=asked,
+                )  # fmt: skip
 
     if not (isinstance(panels.count, int) and panels.count == 0):
         with e.loop(panels.count, "panel") as index:

@@ -6,6 +6,7 @@ fewer tasks than the cores want, and knobs that change nothing where they are (e
 would be measured twice).
 """
 
+from efcompile.kernels.prefetch import Prefetch
 from efcompile.kernels.register_tile import (
     MOST_VECTORS,
     NEON_UNROLL,
@@ -16,7 +17,6 @@ from efcompile.kernels.register_tile import (
 )
 from efcompile.kernels.side_by_side import LANES, fits
 from efcompile.kernels.stencil import Axis, choose_pixels, pixels_in_registers, row_cost
-from efcompile.kernels.tile import Prefetch
 from efcompile.targets.target import Target
 
 ONE_PRODUCT, TWO_PRODUCTS = 1.25, 1.12

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from efcompile.kernels.emit import Emitter, Expr, View
 from efcompile.kernels.register_tile import Tile
 from efcompile.kernels.rows import gemm_rows
+from efcompile.kernels.segment import Segment
 from efcompile.kernels.span import Span
 from efcompile.kernels.stencil import Axis
-from efcompile.kernels.tile import Segment, Sink, store_epilogue
+from efcompile.kernels.tile import Sink, store_epilogue
 from efcompile.targets.target import Target
 
 

@@ -31,6 +31,7 @@ import numpy as np
 from efcompile.kernels.activations import VECTOR
 from efcompile.kernels.emit import Emitter, Expr, View, float32, int32
 from efcompile.kernels.kernel import Array
+from efcompile.kernels.prefetch import Prefetch
 from efcompile.kernels.register_tile import (
     MOST_VECTORS,
     Tile,
@@ -39,8 +40,9 @@ from efcompile.kernels.register_tile import (
     in_registers,
     vector_widths,
 )
+from efcompile.kernels.segment import Segment
 from efcompile.kernels.span import Span
-from efcompile.kernels.tile import Prefetch, Segment, gemm
+from efcompile.kernels.tile import gemm
 from efcompile.targets.target import Target
 
 PRODUCTS = 7

@@ -7,7 +7,6 @@ panels, see `register_tile`.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from math import prod
 
 from efcompile.kernels.activations import VECTOR
 from efcompile.kernels.deferred import Beside, Staged, pays
@@ -22,7 +21,9 @@ from efcompile.kernels.emit import (
     select,
     splat,
 )
+from efcompile.kernels.prefetch import LINE, Ahead, Prefetch
 from efcompile.kernels.register_tile import Tile, vector_widths
+from efcompile.kernels.segment import Segment
 from efcompile.kernels.side_by_side import SideBySide
 from efcompile.kernels.span import Span
 
@@ -31,54 +32,6 @@ Sink = Callable[[Emitter, Expr, Expr, int, Expr], None]
 
 Source = Callable[[Emitter, Expr, Expr, int], Expr]
 """``source(e, row, column, lanes)`` is a vector that sums start from."""
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Runs of the k dimension: row r of A has `depth` elements at ``r * stride`` in `a`.
-
-    `repeats` nests further runs around them, outermost first: (count, step) says that `count`
-    of what is inside follow one another, `step` elements apart in `a` (the rows of a stencil).
-    With `side_by_side` (for `Tile.lane_a`; `stride` is `depth`) `a` is laid out as in that file.
-    """
-
-    a: View
-    stride: int
-    depth: int
-    repeats: tuple[tuple[int, int], ...] = ()
-    side_by_side: bool = False
-
-    @property
-    def total(self) -> int:
-        """Elements of k in all its runs."""
-        return self.depth * prod(count for count, _ in self.repeats)
-
-
-@dataclass(frozen=True)
-class Prefetch:
-    """The next panel's weights are asked for while `passes` row tiles go over this one, a share
-    of them by each; `done` passes came before this product's own first."""
-
-    passes: int
-    done: Expr = 0
-
-    @staticmethod
-    def over(rows: int, columns: int, tile: Tile) -> "Prefetch | None":
-        """For `rows` rows going over each panel of `columns`.
-
-        None for a single panel, and for so many passes that waiting is no part of them.
-        """
-        passes = -(-rows // tile.rows)
-        most = tile.unroll * tile.panel * 8 // _LINE
-        return Prefetch(passes) if columns > tile.panel and passes <= most else None
-
-    def step(self, unroll: int, pitch: int) -> int:
-        """Elements (whole lines) that one unrolled step of k asks for."""
-        return -(-unroll * pitch // (self.passes * _LINE)) * _LINE
-
-
-_LINE = 16
-"""Floats of a cache line."""
 
 
 def store_epilogue(out: View, columns: int, act: str, residual: View | None) -> Sink:
@@ -134,12 +87,12 @@ def gemm(
             if prefetch is not None:
                 share = depth // tile.unroll * prefetch.step(tile.unroll, pitch)
                 start = e.let((prefetch.done + index) * share)
-                ahead = _Ahead(w.at(depth * pitch + start), prefetch.step(tile.unroll, pitch))
+                ahead = Ahead(w.at(depth * pitch + start), prefetch.step(tile.unroll, pitch))
             sums = staged(row, count)
             if deferred:
                 last = staged(e.let((rows.first + index - 1) * tile.rows), tile.rows)
                 assert last is not None
-                before = Beside(last, _steps(segments[0], tile), _present(index))
+                before = Beside(last, segments[0].steps(tile), _present(index))
             code = _Code(
                 tile, column, widths, segments, w, pitch, bias, sink, sums, ahead, initial, before
             )
@@ -196,23 +149,6 @@ def _present(count: Expr) -> Expr:
     return select(count == int32(0), int32(0), int32(1))
 
 
-def _steps(segment: Segment, tile: Tile) -> int:
-    """Unrolled steps of k in all runs of a segment."""
-    return segment.total // segment.depth * (segment.depth // min(tile.unroll, segment.depth))
-
-
-@dataclass(frozen=True)
-class _Ahead:
-    """Weights to ask for: `step` elements from `view` at each unrolled step of k."""
-
-    view: View
-    step: int
-
-    def at(self, steps: Expr) -> "_Ahead":
-        """After that many steps more."""
-        return _Ahead(self.view.at(steps * self.step), self.step)
-
-
 @dataclass(frozen=True)
 class _Code:
     """What all row tiles of a panel share: it starts at `column`, its vectors have `widths`, and
@@ -228,7 +164,7 @@ class _Code:
     bias: View | None
     sink: Sink | SideBySide
     staged: Staged | None
-    ahead: _Ahead | None
+    ahead: Ahead | None
     initial: Source | None
     before: Beside | None
 
@@ -283,7 +219,7 @@ def _runs(
     a: View,
     segment: Segment,
     weights: View,
-    ahead: _Ahead | None,
+    ahead: Ahead | None,
     before: Beside | None,
 ) -> None:
     """All runs of `segment`, the repeats as loops around one run's code."""
@@ -293,10 +229,12 @@ def _runs(
     (count, step), inner = segment.repeats[0], segment.repeats[1:]
     rest = replace(segment, repeats=inner)
     steps = rest.total // rest.depth * (rest.depth // code.tile.unroll)
-    with e.loop(count, "run") as run:
+    first = segment.skipped if not inner else 0
+    with e.loop(count - first, "run", first) as run:
         moved = weights.at(run * (rest.total * code.pitch))
         further = None if ahead is None else ahead.at(run * steps)
-        later = None if before is None else before.after(e.let(run * _steps(rest, code.tile)))
+        done = (run - first) * rest.steps_made(code.tile)
+        later = None if before is None else before.after(e.let(done))
         _runs(e, code, sums, a.at(run * step), rest, moved, further, later)
 
 
@@ -307,7 +245,7 @@ def _accumulate(
     a: View,
     segment: Segment,
     weights: View,
-    ahead: _Ahead | None,
+    ahead: Ahead | None,
     before: Beside | None,
 ) -> None:
     """``sums += A[:, segment] @ weights[segment]``."""
@@ -358,7 +296,7 @@ def _accumulate(
 
     def unrolled(k: Expr) -> None:
         if ahead is not None and unroll == tile.unroll:
-            for line in range(0, ahead.step, _LINE):
+            for line in range(0, ahead.step, LINE):
                 e.prefetch(ahead.view, k * ahead.step + line)
         steps(k * unroll, unroll)
 

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from efcompile.kernels.deferred import pays
 from efcompile.kernels.emit import Emitter, int32
 from efcompile.kernels.register_tile import Tile, pack_panels
+from efcompile.kernels.segment import Segment
 from efcompile.kernels.span import Span
-from efcompile.kernels.tile import Segment, gemm, store_epilogue
+from efcompile.kernels.tile import gemm, store_epilogue
 from efcompile.tvm_api import build_object
 from tests.kernels.harness import TARGETS, _function, assert_close
 

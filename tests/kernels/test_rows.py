@@ -7,8 +7,9 @@ from efcompile.kernels.emit import Emitter, int32
 from efcompile.kernels.kernel import Built, Kernel, OpCall
 from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
 from efcompile.kernels.rows import PaddedRow, copy_padded, gemm_rows
+from efcompile.kernels.segment import Segment
 from efcompile.kernels.span import Span
-from efcompile.kernels.tile import Segment, store_epilogue
+from efcompile.kernels.tile import store_epilogue
 from efcompile.targets.target import Target
 from tests.kernels.harness import HOST, assert_close, op_call, reference, run_built
 

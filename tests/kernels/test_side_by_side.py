@@ -5,9 +5,10 @@ import torch
 from efcompile.kernels.emit import Emitter
 from efcompile.kernels.kernel import Array
 from efcompile.kernels.register_tile import choose_tile, pack_panels
+from efcompile.kernels.segment import Segment
 from efcompile.kernels.side_by_side import SideBySide, fits, lay_side_by_side, pays
 from efcompile.kernels.span import Span
-from efcompile.kernels.tile import Segment, gemm
+from efcompile.kernels.tile import gemm
 from efcompile.targets.target import Target
 from efcompile.tvm_api import build_object
 from tests.kernels.emulated import ARM64

@@ -5,8 +5,9 @@ import pytest
 
 from efcompile.kernels.emit import Emitter
 from efcompile.kernels.register_tile import choose_tile, pack_panels
+from efcompile.kernels.segment import Segment
 from efcompile.kernels.span import Span
-from efcompile.kernels.tile import Prefetch, Segment, gemm, store_epilogue
+from efcompile.kernels.tile import gemm, store_epilogue
 from efcompile.targets.target import Target
 from efcompile.tvm_api import build_object
 from tests.kernels.harness import TARGETS, _function, assert_close
@@ -48,13 +49,3 @@ def test_two_segments_one_of_nested_runs(packed: bool, staged: bool, target: Tar
     function(*(ctypes.c_void_p(array.ctypes.data) for array in arrays))
     joined = np.concatenate([left, right[:, :3], right[:, 16:19]], axis=1)
     assert_close(got, np.maximum(joined @ weight.T + bias, 0) + residual)
-
-
-def test_weights_are_prefetched_where_waiting_for_them_shows() -> None:
-    tile = choose_tile(49, 448, TARGETS[0])
-    few = Prefetch.over(49, 448, tile)
-    assert few is not None and few.passes == -(-49 // tile.rows)
-    # The shares of all passes cover the next panel.
-    assert few.passes * few.step(tile.unroll, tile.panel) >= tile.unroll * tile.panel
-    assert Prefetch.over(10_000, 448, tile) is None
-    assert Prefetch.over(49, tile.panel, tile) is None
