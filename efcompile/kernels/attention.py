@@ -112,6 +112,8 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
                 load_values(e, shape, values, copied_values, lanes)
             if bias.relative is not None:
                 bias.write_strips(e, head if bias.head_step else 0, strips, lanes)
+            if local is not None:
+                local.ask(e, shape, head, lanes)
         if knobs.copy_values:
             values = copied_values
         queries = q.at(head_start(e, shape.q_view, batch, head))

@@ -13,6 +13,9 @@ from efcompile.kernels.kernel import Array, OpCall, contiguous
 from efcompile.kernels.stencil import Axis, pack_taps, stencil_row
 from efcompile.kernels.tile import store_epilogue
 
+_LINE = 16
+"""Floats of a cache line."""
+
 
 def near_floats(shape: Shape, rows: int) -> int:
     """Scratch for the convolution at `rows` queries; 0 if there is none."""
@@ -43,6 +46,18 @@ class Convolution:
         if local is None:
             return None
         return Convolution(local, e.pointer("local"), e.optional("local_bias", local.bias))
+
+    def ask(self, e: Emitter, shape: Shape, head: Expr, lanes: int) -> None:
+        """Have a head's taps and bias come near: in a network other layers' weights have taken
+        their place in the cache.  Nothing on NEON, where instructions count."""
+        if lanes <= 4:
+            return
+        floats = self.local.down.kernel * self.local.across.kernel * shape.value_dim
+        for view, count in ((self.taps, floats), (self.bias, shape.value_dim)):
+            if view is not None:
+                start = view.at(e.let(head * count))
+                with e.loop(-(-count // _LINE), "line") as line:
+                    e.prefetch(start, e.let(line * _LINE))
 
     def emit(
         self,

@@ -147,6 +147,8 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
                 )
                 if own is not None:
                     own.add_at_run_time(e, shape, here, rows, lanes)
+                if local is not None:
+                    local.ask(e, shape, head, lanes)
             rows_of_heads(
                 e, shape, tile, Rows(scores, per_head), rows, mix1,
                 lambda row: bias.at(e, batch, 0, e.let(first + row)), mix2, shift, inverses,

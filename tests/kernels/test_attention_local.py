@@ -11,7 +11,9 @@ from efcompile.kernels.attention_shape import Shape, shape_of
 from efcompile.kernels.kernel import Kernel
 from efcompile.targets.target import Target
 from tests.kernels.attention_cases import NOTHING, OPERANDS, Case
+from tests.kernels.emulated import ARM64
 from tests.kernels.harness import (
+    AVX2,
     HOST,
     assert_close,
     check,
@@ -131,3 +133,12 @@ def test_weights_must_be_constants(name: str) -> None:
     args = convolved(GRIDS["same"])
     known = tuple(other for other in CONSTANTS if other != name)
     assert shape_of(op_call("attention", known, **args)) == f"{name} is not a constant"
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("target", [AVX2, ARM64], ids=lambda t: str(t.name))
+def test_taps_are_asked_for_except_on_neon(target: Target, mixed: bool) -> None:
+    kernel = kernel_of(mixed)
+    shape = kernel.shape_of(op_call("attention", CONSTANTS, **convolved(GRIDS["same"], mixed)))
+    built = kernel.build("asks", shape, target, kernel.default_knobs(shape, target))
+    assert ("llvm.prefetch" in str(built.func)) == (target == AVX2)
