@@ -62,7 +62,8 @@ def build(program: Program, folder: Path, parts: Collection[Part] | None = None)
         code = compile_kernels(program, user_cache())
     constants = constant_bytes(program)
     build = build_id(program, b"".join(code.values()), constants)
-    write_sources(program, build, len(constants), features, folder)
+    sizes = {symbol: len(data) for symbol, data in code.items()}
+    write_sources(program, build, len(constants), features, folder, sizes)
     kernels = [folder / f"{symbol}.o" for symbol in code]
     for path, data in zip(kernels, code.values(), strict=True):
         path.write_bytes(data)

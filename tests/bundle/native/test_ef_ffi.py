@@ -76,7 +76,9 @@ def test_bad_arguments_return_a_status(module: Any, arguments: list[Any]) -> Non
 def test_its_structures_are_tvms(tmp_path: Path) -> None:
     from tvm_ffi import libinfo
 
-    write_sources(tiny_program(), bytes(32), 0, (), tmp_path)
+    program = tiny_program()
+    sizes = dict.fromkeys((f"tiny_k_{symbol}" for symbol in program.kernels), 0)
+    write_sources(program, bytes(32), 0, (), tmp_path, sizes)
     theirs = [libinfo.find_include_path(), libinfo.find_dlpack_include_path()]
     folders = [f"-I{folder}" for folder in (*theirs, tmp_path)]
     compile_c([HERE / "ffi_layout.c"], tmp_path / "layout.o", "-c", *folders)
