@@ -2,10 +2,9 @@
 
 The pixels of an output row are the rows of the product, and a filter's taps are runs of its
 k dimension, read where they lie: channels-last, kw pixels are one contiguous run per ky;
-channels-first (the model's input), kw elements per channel and ky.  With padding a task first
-copies the rows it needs between zero borders, so no inner loop tests for the border; or only what
-the first tile of each output row reads, if only the left border and rows above are missing: those
-rows' taps are left out.
+channels-first (the model's input), kw elements per channel and ky.  Where padding is above and left
+of the image only, the code leaves out its taps; else a task first copies the rows it needs between
+zero borders, so no inner loop tests for the border.
 
 Large ones are multiplied by `strassen` where the target allows it, see `conv_strassen`.
 """
@@ -24,7 +23,6 @@ from efcompile.kernels.conv_space import (
     asks_ahead,
     choices,
     default_knobs,
-    edge_row,
     in_place,
     input_rows,
     legal,
@@ -34,7 +32,7 @@ from efcompile.kernels.conv_space import (
 from efcompile.kernels.emit import Emitter, Expr, View, int32
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.register_tile import pack_panels
-from efcompile.kernels.rows import PaddedRow, copy_padded, gemm_rows, larger, smaller
+from efcompile.kernels.rows import copy_padded, gemm_rows, larger, smaller
 from efcompile.kernels.segment import Segment
 from efcompile.kernels.span import share
 from efcompile.kernels.tile import Sink, store_epilogue
@@ -56,13 +54,14 @@ class _Task:
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a task's input rows lie: row 0 at `view`, elements between rows and planes.  Rows may
-    be above the image, `above` of them."""
+    """Where a task's input rows lie: row 0 at `view`, elements between rows and planes.  Up to
+    `above` rows and, of each, `left` elements may be outside the image."""
 
     view: View
     pitch: int
     plane: int
     above: int = 0
+    left: int = 0
 
 
 def shape_of(call: OpCall) -> ConvShape | str:
@@ -118,14 +117,10 @@ def build(symbol: str, shape: ConvShape, target: Target, knobs: Knobs) -> Built:
         task_of = _Task(shape, image, first, rows, knobs.task_rows, fresh)
         copied, lanes = scratch.at(plan.stage_floats), target.lanes
         whole = x.at(e.let(image * (shape.channels * shape.height * shape.width)))
-        edge = None
-        if in_place(shape, tile):
-            edge = _copied(e, task_of, edge_row(shape, tile), whole, copied, lanes)
-            source = _in_place(e, task_of, whole)
-        elif shape.padding == (0, 0):
+        if in_place(shape):
             source = _in_place(e, task_of, whole)
         else:
-            source = _copied(e, task_of, padded_row(shape), whole, copied, lanes)
+            source = _copied(e, task_of, whole, copied, lanes)
         target_rows = e.let((image * shape.out_height + first) * out_row)
         with e.loop(shape.groups, "group") as group:
             column = group * columns
@@ -148,7 +143,6 @@ def build(symbol: str, shape: ConvShape, target: Target, knobs: Knobs) -> Built:
                 sink,
                 scratch if plan.stage_floats else None,
                 knobs.task_rows if asks else None,
-                None if edge is None else _segments(e, task_of, edge, group),
             )
     return Built(e.finish(symbol), plan.scratch_bytes, plan.tasks, chained)
 
@@ -159,16 +153,15 @@ def _in_place(e: Emitter, task: _Task, whole: View) -> _Source:
     shape = task.shape
     row_floats = shape.width * (1 if shape.nchw else shape.channels)
     top = e.let((task.first * shape.stride[0] - shape.padding[0]) * row_floats)
-    left = shape.padding[1] * (1 if shape.nchw else shape.channels)
-    return _Source(whole.at(top - left), row_floats, shape.height * row_floats, shape.padding[0])
+    above, left = shape.padding[0], shape.padding[1] * (1 if shape.nchw else shape.channels)
+    return _Source(whole.at(top - left), row_floats, shape.height * row_floats, above, left)
 
 
-def _copied(
-    e: Emitter, task: _Task, row: PaddedRow, whole: View, scratch: View, lanes: int
-) -> _Source:
-    """The rows under the task's in `scratch`, cut or padded to `row`; zeros for those outside."""
+def _copied(e: Emitter, task: _Task, whole: View, scratch: View, lanes: int) -> _Source:
+    """The rows under the task's in `scratch`, with zeros around them."""
     shape = task.shape
     row_floats = shape.width * (1 if shape.nchw else shape.channels)
+    row = padded_row(shape)
     plane = input_rows(shape, task.most_rows) * row.pitch
     with nullcontext() if task.fresh is None else e.when(task.fresh):
         top = e.let(task.first * shape.stride[0] - shape.padding[0])
@@ -207,10 +200,9 @@ def _segments(e: Emitter, task: _Task, source: _Source, group: Expr) -> Any:
 
     def under(y: Expr) -> Sequence[Segment]:
         row = replace(runs, a=runs.a.at(e.let(y * (shape.stride[0] * source.pitch))))
-        if source.above == 0:
-            return [row]
         missing = e.let(source.above - (task.first + y) * shape.stride[0])
-        return [replace(row, skipped=e.hold(larger(0, missing)), most_skipped=source.above)]
+        skipped = 0 if source.above == 0 else e.hold(larger(0, missing))
+        return [replace(row, skipped=skipped, most_skipped=source.above, outside=source.left)]
 
     return under
 

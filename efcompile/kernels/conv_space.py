@@ -54,38 +54,23 @@ def padded_row(shape: ConvShape) -> PaddedRow:
     return PaddedRow.around(shape.width, shape.padding[1], used, element)
 
 
-def edge_row(shape: ConvShape, tile: Tile) -> PaddedRow:
-    """What the first tile of an output row reads of an input row."""
-    reach = (tile.rows - 1) * shape.stride[1] + shape.kernel[1]
-    return PaddedRow.around(shape.width, shape.padding[1], reach, shape.channels)
-
-
-def in_place(shape: ConvShape, tile: Tile) -> bool:
-    """Whether only the first tile of each output row reads a copy, and the others the image: where
-    nothing is missing right of it or below it, windows do not have holes, a row has several tiles,
-    and tiles take A element by element (NEON takes vectors of a copy).  Channels-first rows have
-    runs so short that LLVM had better know their number: in place the stem took a fifth longer."""
+def in_place(shape: ConvShape) -> bool:
+    """Whether the image is read where it lies: nothing is missing right of it or below it (so less
+    than a stride above it and left of it).  Taps that are missing are left out."""
     (down, right), stride, kernel = shape.padding, shape.stride, shape.kernel
-    return (
-        (down, right) != (0, 0)
-        and (shape.out_height - 1) * stride[0] - down + kernel[0] <= shape.height
+    return shape.padding == (0, 0) or (
+        (shape.out_height - 1) * stride[0] - down + kernel[0] <= shape.height
         and (shape.out_width - 1) * stride[1] - right + kernel[1] <= shape.width
-        and right <= stride[1] * tile.rows
         and down < kernel[0]
+        and right < kernel[1]
         and shape.dilation == (1, 1)
         and shape.groups == 1
-        and shape.out_width >= _SEVERAL * tile.rows
-        and not (tile.lane_a or shape.nchw)
     )
 
 
-_SEVERAL = 3
-"""Tiles of a row from which on a copy of what one of them reads is little."""
-
-
 def copied_floats(shape: ConvShape, rows: int) -> int:
-    """Scratch for the padded input of `rows` output rows; none is needed without padding."""
-    if shape.padding == (0, 0):
+    """Scratch for the padded input of `rows` output rows; none is needed `in_place`."""
+    if in_place(shape):
         return 0
     planes = shape.channels if shape.nchw else 1
     return planes * int(input_rows(shape, rows)) * padded_row(shape).pitch
@@ -108,9 +93,16 @@ def default_knobs(shape: ConvShape, target: Target) -> Knobs:
     plain, cut = _plain_knobs(shape, target), _cut_knobs(shape, target)
     if cut is None:
         return plain
-    usual = plain_cycles(shape.out_width, shape.filters, shape.window, plain.tile, target)
+    row = plain_cycles(shape.out_width, shape.filters, shape.window, plain.tile, target)
+    usual = row * shape.out_height * (_share_inside(shape) if in_place(shape) else 1)
     quarters = conv_strassen.image_cycles(shape, cut.task_rows, cut.tile, target)
-    return cut if quarters <= _PAYS * usual * shape.out_height else plain
+    return cut if quarters <= _PAYS * usual else plain
+
+
+def _share_inside(shape: ConvShape) -> float:
+    """Of the taps of all pixels those not above or left of the image, where `in_place`."""
+    (down, right), (high, wide) = shape.padding, shape.kernel
+    return (1 - down / (high * shape.out_height)) * (1 - right / (wide * shape.out_width))
 
 
 _PAYS = 0.98
@@ -185,9 +177,6 @@ def plan_of(shape: ConvShape, knobs: Knobs) -> Plan:
         floats = conv_strassen.scratch_floats(shape, knobs.task_rows, tile)
     else:
         floats = stage + copied_floats(shape, knobs.task_rows)
-        if in_place(shape, tile):
-            rows = int(input_rows(shape, knobs.task_rows))
-            floats = stage + rows * edge_row(shape, tile).pitch
     return Plan(panels, blocks, parts, shape.batch * blocks * parts, stage, 4 * floats)
 
 

@@ -117,12 +117,11 @@ def gemm_rows(
     sink: Callable[[Expr], Sink | SideBySide],
     stage: View | None,
     most_rows: int | None = None,
-    edge: Callable[[Expr], Sequence[Segment]] | None = None,
 ) -> None:
     """`gemm` over `rows` image rows of `width` pixels each, row y having its own
     ``segments(y)`` and ``sink(y)``.  A weight panel stays in the cache while all rows go by.
     With `most_rows`, what `rows` is but for the last task, weights are prefetched.
-    With `edge` the first tile of row y has ``edge(y)`` for segments."""
+    What segments have `outside` is left of the image row: only its first tile leaves it out."""
     tiles = -(-width // tile.rows)
     ahead = (
         None if most_rows is None else Prefetch.over(most_rows * tiles * tile.rows, columns, tile)
@@ -131,14 +130,16 @@ def gemm_rows(
     def all_rows(part: Span) -> None:
         with e.loop(rows, "y") as y:
             moved = None if ahead is None else replace(ahead, done=y * tiles)
-            parts = [(Span.whole(width, tile.rows), segments, moved)]
-            if edge is not None:
-                every, begun = width // tile.rows, moved and replace(moved, done=y * tiles + 1)
-                after = Span(1, every - 1, width % tile.rows != 0)
-                parts = [(Span(0, 1, False), edge, moved), (after, segments, begun)]
+            first = segments(y)
+            parts = [(Span.whole(width, tile.rows), first, moved)]
+            if width > tile.rows and any(segment.outside for segment in first):
+                after = Span(1, width // tile.rows - 1, width % tile.rows != 0)
+                begun = None if moved is None else replace(moved, done=y * tiles + 1)
+                inner = [replace(segment, outside=0) for segment in first]
+                parts = [(Span(0, 1, False), first, moved), (after, inner, begun)]
             for tiles_of, where, asked in parts:
                 gemm(
-                    e, tile, columns, width, tiles_of, part, where(y), weights, bias, sink(y),
+                    e, tile, columns, width, tiles_of, part, where, weights, bias, sink(y),
                     stage, prefetch=asked,
                 )  # fmt: skip
 

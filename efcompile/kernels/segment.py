@@ -14,7 +14,8 @@ class Segment:
     `repeats` nests further runs around them, outermost first: (count, step) says that `count`
     of what is inside follow one another, `step` elements apart in `a` (the rows of a stencil).
     Of the innermost repeat the first `skipped` (`most_skipped` at most) are left out: rows above an
-    image.
+    image.  Of the first row of each tile the first `outside` elements of each run are left out:
+    pixels left of an image.
     With `side_by_side` (for `Tile.lane_a`; `stride` is `depth`) `a` is laid out as in that file.
     """
 
@@ -25,6 +26,7 @@ class Segment:
     side_by_side: bool = False
     skipped: Expr = 0
     most_skipped: int = 0
+    outside: int = 0
 
     @property
     def total(self) -> int:
@@ -46,4 +48,5 @@ class Segment:
         return (self.repeats[-1][0] - skipped) * outer
 
     def _run_steps(self, tile: Tile) -> int:
-        return self.depth // min(tile.unroll, self.depth)
+        inside = self.depth - self.outside
+        return inside // min(tile.unroll, inside)

@@ -223,8 +223,16 @@ def _runs(
     before: Beside | None,
 ) -> None:
     """All runs of `segment`, the repeats as loops around one run's code."""
-    if not segment.repeats:
+    if not segment.repeats and segment.outside == 0:
         _accumulate(e, code, sums, a, segment, weights, ahead, before)
+        return
+    if not segment.repeats:
+        outside = replace(segment, depth=segment.outside)
+        _accumulate(e, code, sums[1:], a.at(segment.stride), outside, weights, ahead, None)
+        inside = replace(segment, depth=segment.depth - segment.outside)
+        a, weights = a.at(segment.outside), weights.at(segment.outside * code.pitch)
+        further = None if ahead is None else ahead.at(segment.outside // code.tile.unroll)
+        _accumulate(e, code, sums, a, inside, weights, further, before)
         return
     (count, step), inner = segment.repeats[0], segment.repeats[1:]
     rest = replace(segment, repeats=inner)

@@ -5,8 +5,8 @@ import torch
 
 from efcompile.kernels.conv_direct import KERNEL
 from efcompile.kernels.conv_shape import ConvShape
-from efcompile.kernels.conv_space import default_knobs, in_place
-from tests.kernels.harness import HOST, check, op_call
+from efcompile.kernels.conv_space import in_place
+from tests.kernels.harness import check, op_call
 
 
 def conv_args(
@@ -62,28 +62,36 @@ def test_matches_reference(args: dict[str, Any]) -> None:
 
 IN_PLACE: list[dict[str, Any]] = [
     {"stride": [2, 2], "image": (2, 90, 94, 5), "act": "gelu"},
+    {"stride": [2, 2], "image": (2, 14, 14, 19), "act": "gelu"},
     {"stride": [2, 2], "image": (1, 6, 128, 19), "filters": 37, "bias": None},
     {"stride": [3, 3], "image": (2, 14, 131, 3), "kernel": (4, 4), "padding": [2, 2]},
     {"stride": [1, 2], "image": (1, 9, 120, 4), "kernel": (1, 3), "padding": [0, 1]},
-    {"stride": [2, 1], "image": (1, 8, 90, 4), "kernel": (5, 1), "padding": [2, 0]},
+    {"stride": [2, 2], "image": (2, 3, 64, 58), "nchw": True, "act": "gelu"},
 ]
 
 
 @pytest.mark.parametrize("args", IN_PLACE)
-def test_all_but_the_first_tile_of_a_row_is_read_where_it_lies(args: dict[str, Any]) -> None:
+def test_taps_above_and_left_of_the_image_are_left_out(args: dict[str, Any]) -> None:
     made = conv_args(**args)
     shape = KERNEL.shape_of(op_call("conv2d", ("weight", "bias"), **made))
-    assert isinstance(shape, ConvShape)
-    if HOST.arch == "x86_64":
-        assert in_place(shape, default_knobs(shape, HOST).tile) == (shape.kernel != (5, 1))
+    assert isinstance(shape, ConvShape) and in_place(shape)
     check_conv(made)
 
 
-def test_a_copy_is_needed_right_of_the_image() -> None:
-    made = conv_args(stride=[2, 2], image=(1, 9, 95, 5))
+COPIED: list[dict[str, Any]] = [
+    {"stride": [2, 2], "image": (1, 9, 95, 5)},
+    {"stride": [2, 2], "image": (1, 10, 95, 5)},
+    {"stride": [2, 2], "image": (1, 9, 96, 5)},
+    {"stride": [1, 1], "image": (2, 9, 12, 8), "kernel": (2, 4), "padding": [0, 2]},
+    {"stride": [2, 2], "image": (2, 8, 8, 6), "padding": [1, 1], "dilation": [2, 2]},
+]
+
+
+@pytest.mark.parametrize("args", COPIED)
+def test_a_copy_is_needed_where_more_is_missing(args: dict[str, Any]) -> None:
+    made = conv_args(**args)
     shape = KERNEL.shape_of(op_call("conv2d", ("weight", "bias"), **made))
-    assert isinstance(shape, ConvShape)
-    assert not in_place(shape, default_knobs(shape, HOST).tile)
+    assert isinstance(shape, ConvShape) and not in_place(shape)
     check_conv(made)
 
 

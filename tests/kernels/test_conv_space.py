@@ -21,9 +21,11 @@ SHAPE = ConvShape(
 
 
 def test_rows_are_copied_with_their_borders() -> None:
-    assert copied_floats(SHAPE, 1) == 3 * 29 * 96
-    assert copied_floats(SHAPE, 7) == 15 * 29 * 96
-    assert copied_floats(replace(SHAPE, padding=(0, 0)), 7) == 0
+    odd = replace(SHAPE, height=27, width=27)
+    assert copied_floats(odd, 1) == 3 * 29 * 96
+    assert copied_floats(odd, 7) == 15 * 29 * 96
+    for shape in (SHAPE, replace(odd, padding=(0, 0))):
+        assert copied_floats(shape, 7) == 0, "nothing is missing right of it or below it"
 
 
 @pytest.mark.parametrize("target", [PLACES, WHOLE], ids=["quarters", "whole"])
@@ -50,6 +52,15 @@ def test_weights_are_asked_for_by_low_tiles_or_many() -> None:
     assert asks(14, 8)
     shape = replace(shape, channels=3)
     assert not asks(7, 4), "L1 holds so few weights"
+
+
+def test_quarters_do_not_pay_where_many_taps_are_outside() -> None:
+    """7 rows of 7 pixels leave out a tap of 21 each way."""
+    small = replace(SHAPE, height=14, width=14, channels=120, filters=224, act="none")
+    assert not KERNEL.default_knobs(small, PLACES).strassen
+    assert KERNEL.default_knobs(
+        replace(small, padding=(0, 0), height=15, width=15), PLACES
+    ).strassen
 
 
 def test_quarters_are_a_choice_where_they_are_possible() -> None:
