@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from efcompile.kernels.activations import CHEAP
+from efcompile.kernels.ahead import ask, ask_share
 from efcompile.kernels.emit import Emitter, Expr, View, int32, select
 from efcompile.kernels.ffn_late import Late, is_late
 from efcompile.kernels.ffn_shape import Shape
@@ -148,7 +149,14 @@ def build(
                 None if taps_bias is None else taps_bias.at(start),
                 ring.at(e.let(start * (down_axis.kernel * across.size))),
             )  # fmt: skip
+            if prefetch:
+                ask(e, bias1, start, width)
+                ask(e, panel.taps, 0, width * taps_size)
+                ask(e, taps_bias, start, width)
             with e.loop(step.rows, "y") as y:
+                if prefetch:
+                    second = min(down.panel, shape.n)
+                    ask_share(e, weight2, start, width, second, y, rows)
                 _fill_ring(e, step, panel, y, up, ahead)
                 _stencil(e, step, panel, y, pixels, target.lanes)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from efcompile.kernels.ahead import ask, ask_share
 from efcompile.kernels.emit import Emitter, Expr, View, float32, int32
 from efcompile.kernels.ffn_shape import Shape
 from efcompile.kernels.kernel import Array, Built, OpCall
@@ -199,10 +200,16 @@ def build(
 
         def panel_code(panel: _Panel, block: _Block = block) -> None:
             sink = _store_panel(source_pixels, shape.c // 2, panel, hidden, bias1, shape.act1)
-            multiply(e, up, shape.c, source, weight1, products, sink, prefetch, panel.span)
             mine = taps.at(e.let(panel.start * (2 * shape.down.kernel * shape.across.kernel)))
             bias = None if taps_bias is None else taps_bias.at(e.let(panel.start * 2))
-            _stencil(e, block, panel, mine, bias, pixels, target.lanes)
+            if prefetch:
+                ask(e, bias1, panel.start, panel.width)
+                ask(e, bias1, panel.start + shape.c // 2, panel.width)
+                ask(e, mine, 0, panel.both * shape.down.kernel * shape.across.kernel)
+                ask(e, bias, 0, panel.both)
+            multiply(e, up, shape.c, source, weight1, products, sink, prefetch, panel.span)
+            wanted = weight2 if prefetch else None
+            _stencil(e, block, panel, mine, bias, pixels, down, wanted)
 
         whole, rest = divmod(shape.c // 2, up.panel)
         if whole:
@@ -241,10 +248,19 @@ def _store_panel(
 
 
 def _stencil(
-    e: Emitter, block: _Block, panel: _Panel, taps: View, bias: View | None, pixels: int, lanes: int
+    e: Emitter,
+    block: _Block,
+    panel: _Panel,
+    taps: View,
+    bias: View | None,
+    pixels: int,
+    down: Tile,
+    wanted: View | None,
 ) -> None:
-    """The depthwise convolution of a panel and its activation, into factors."""
-    shape, across = block.shape, block.shape.across
+    """The depthwise convolution of a panel and its activation, into factors; the first of the
+    `wanted` weights of the second product, whose tile is `down`, are asked for meanwhile."""
+    shape, across, lanes = block.shape, block.shape.across, down.lanes
+    second = filled(min(down.panel, shape.n // 2), lanes)
     row_floats = across.out * panel.both
 
     def row_code(y: Expr, sums: View) -> None:
@@ -263,11 +279,15 @@ def _stencil(
 
     if block.rows % 2 == 0:
         with e.loop(block.rows // 2, "y") as y:
+            if wanted is not None:
+                ask_share(e, wanted, panel.start, panel.width, second, y, block.rows // 2)
             row_code(y, block.sums)
             row_code(e.let(y + block.rows // 2), block.sums.at(row_floats))
             _to_factors(e, block, panel, e.let(y * across.out), across.out, across.out, lanes)
     else:
         with e.loop(block.rows, "y") as y:
+            if wanted is not None:
+                ask_share(e, wanted, panel.start, panel.width, second, y, block.rows)
             row_code(y, block.sums.at(e.let(y * row_floats)))
         every = block.rows * across.out
         _to_factors(e, block, panel, 0, half(every), every // 2, lanes)
