@@ -202,7 +202,8 @@ def _cut_knobs(shape: Shape, target: Target, rows: int) -> Knobs:
     first, second = _tiled(shape, rows, target, strassen=True)
     up = _even_tile(*first, target, max(1, _SLIM // target.lanes))
     down = _even_tile(*second, target, MOST_VECTORS)
-    pixels = _pixels(shape, target)
+    # Here activations come after the stencil, in loops of their own.
+    pixels = choose_pixels(shape.across, target.registers)
     return Knobs(up, down, pixels, rows, False, prefetch=True, by_panels=True, strassen=True)
 
 
