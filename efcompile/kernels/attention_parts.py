@@ -14,9 +14,10 @@ from efcompile.kernels.attention_shape import Shape, View4, pitch_of
 from efcompile.kernels.emit import Emitter, Expr, View, float32, splat
 from efcompile.kernels.matrix_copy import copy_matrix
 from efcompile.kernels.register_tile import Tile, choose_tile
+from efcompile.kernels.segment import Segment
 from efcompile.kernels.span import Span
 from efcompile.kernels.stencil import choose_pixels
-from efcompile.kernels.tile import Segment, gemm
+from efcompile.kernels.tile import gemm
 from efcompile.targets.target import Target
 
 
