@@ -1,5 +1,7 @@
 """The knobs that both attention kernels try."""
 
+from dataclasses import replace
+
 from efcompile.kernels.attention_parts import Knobs, values_apart, values_strided
 from efcompile.kernels.attention_shape import Shape, pitch_of
 from efcompile.kernels.spaces import (
@@ -34,6 +36,7 @@ def knobs_legal(shape: Shape, target: Target, knobs: Knobs, default: Knobs) -> b
     are convolved."""
     rows, unit, local = knobs.task_queries, _unit(shape), shape.local
     scores, values = knobs.scores, knobs.values
+    usual = replace(values, unroll=default.scores.unroll)
     if not (1 <= rows <= shape.queries and rows % unit == 0):
         return False
     pixels = (
@@ -47,9 +50,10 @@ def knobs_legal(shape: Shape, target: Target, knobs: Knobs, default: Knobs) -> b
         pixels
         and copied
         and tile_legal(scores, rows, pitch, target, None, TWO_PRODUCTS)
-        and tile_legal(values, rows, shape.value_dim, target, None, TWO_PRODUCTS)
+        and tile_legal(usual, rows, shape.value_dim, target, None, TWO_PRODUCTS)
         and unroll_legal(scores, side_by_side=False)
-        and unroll_legal(values, side_by_side=False)
+        # The values' is no knob: it leaves nothing of the keys over.
+        and values.unroll == default.values.unroll
     )
 
 
