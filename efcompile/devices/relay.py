@@ -41,13 +41,13 @@ class Relay:
         """End it now; harmless when it has ended."""
         self._timer.cancel()
         with self._lock:
+            # Who waits for `ended` must not find anybody listening; who finds a connection closed
+            # must find `ended` set.
+            _close(self._listener)
             self.ended.set()
-            for end in (self._listener, self._far, self._near):
+            for end in (self._far, self._near):
                 if end is not None:
-                    # Not `close` alone: a forked child may hold the same connection.
-                    with contextlib.suppress(OSError):
-                        end.shutdown(socket.SHUT_RDWR)
-                    end.close()
+                    _close(end)
 
     def _expire(self) -> None:
         self.expired = not self.ended.is_set()
@@ -75,3 +75,10 @@ class Relay:
             while piece := source.recv(_PIECE):
                 sink.sendall(piece)
         self.cut()
+
+
+def _close(end: socket.socket) -> None:
+    # Not `close` alone: a forked child may hold the same connection.
+    with contextlib.suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)
+    end.close()
