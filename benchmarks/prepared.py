@@ -84,7 +84,8 @@ def compiled(
     described = resolve(target, cpu=cpu, threads=threads)
     pipeline = build_pipeline(None, (), SHIPPED.splits(described))
     stages = run_pipeline(captured.graph_module, captured.example_inputs, pipeline)
-    program = lower(stages[-1].graph_module, described, title_of(model))
+    last = stages[-1].graph_module
+    program = lower(last, described, title_of(model), examples=captured.example_inputs)
     with torch.inference_mode():
         outputs = pytree.tree_leaves(module(*captured.example_inputs))
     return Compiled(program, _arrays(captured.example_inputs), _arrays(outputs))

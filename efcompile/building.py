@@ -21,6 +21,7 @@ from efcompile.errors import BundleError, ParityError
 from efcompile.kernels.knob_source import KnobSource
 from efcompile.kernels.tuned import Winners
 from efcompile.kernels.tuning_records import ATTACHMENT, Attachment
+from efcompile.lowering.magnitudes import rms
 from efcompile.lowering.program import Program
 from efcompile.models.zoo import resolve_model
 from efcompile.passes.base import Pass
@@ -135,9 +136,9 @@ def _parity(
     threads: int,
 ) -> float:
     """The relative error on the examples, of which `wanted` was computed, and on fresh random
-    inputs of their shapes."""
+    inputs as large."""
     generator = torch.Generator().manual_seed(1)
-    fresh = [torch.randn(x.shape, generator=generator, dtype=x.dtype) for x in examples]
+    fresh = [torch.randn(x.shape, generator=generator, dtype=x.dtype) * rms(x) for x in examples]
     library = Library(bundle, threads)
     worst = sample.relative_error(library.run(_arrays(examples)), wanted)
     got = library.run(_arrays(fresh))

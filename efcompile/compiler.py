@@ -45,7 +45,8 @@ def compile_model(
     with step("passes"):
         stages = run_pipeline(captured.graph_module, captured.example_inputs, pipeline, hook=hook)
     with step("lowering"):
-        program = lower(stages[-1].graph_module, target, name, knobs)
+        last = stages[-1].graph_module
+        program = lower(last, target, name, knobs, captured.example_inputs)
     return Compilation(tuple(stages), program, _reference(model, stages))
 
 
@@ -77,4 +78,4 @@ def lower_stage(
     `knobs` are `lower`'s; `verify` has what legalising changed compared in eager, as after any
     pass."""
     stages = run_pipeline(graph_module, example_inputs, (Legalise(),), verify=verify)
-    return lower(stages[-1].graph_module, target, name, knobs)
+    return lower(stages[-1].graph_module, target, name, knobs, example_inputs)

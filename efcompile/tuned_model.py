@@ -126,7 +126,8 @@ def _compile(bundle: Bundle, history: History, winners: Winners) -> Tuned:
             split = SplitFused(splits)
             more = run_pipeline(stages[-1].graph_module, captured.example_inputs, (split,))
             pipeline, stages = (*pipeline, split), (*stages, *more)
-    program = lower(stages[-1].graph_module, target, manifest.model, knobs)
+    last = stages[-1].graph_module
+    program = lower(last, target, manifest.model, knobs, captured.example_inputs)
     attachments = {sample.NAME: bundle.file(sample.NAME).read_bytes()}
     used = winners_used(program, stages, captured, pipeline, knobs)
     if used:

@@ -20,8 +20,9 @@ from efcompile.kernels.emit import Emitter, Expr, View, int32, select
 from efcompile.kernels.ffn_late import Late, is_late
 from efcompile.kernels.ffn_shape import Shape
 from efcompile.kernels.kernel import Array, Built, OpCall
+from efcompile.kernels.pairs import pack_product, result_rms, store_left_sums
 from efcompile.kernels.prefetch import Prefetch
-from efcompile.kernels.register_tile import Tile, pack_panels
+from efcompile.kernels.register_tile import Tile
 from efcompile.kernels.rows import larger, smaller
 from efcompile.kernels.segment import Segment
 from efcompile.kernels.span import Span
@@ -33,28 +34,31 @@ from efcompile.targets.target import Target
 
 @dataclass(frozen=True)
 class Scratch:
-    """Floats of scratch: a tile of sums for a heavy activation, the rings, the middle rows, and
-    the sums of one of them that comes late."""
+    """Floats of scratch: a tile of sums for a heavy activation, the rings, the middle rows, the
+    sums of one of them that comes late, and those of `pairs` of the rows of either product."""
 
     stage: int
     ring: int
     middle: int
     late: int
+    pairs: int
 
     @staticmethod
-    def of(shape: Shape, rows: int, up: Tile, pixels: int) -> "Scratch":
+    def of(shape: Shape, rows: int, up: Tile, down: Tile, pixels: int) -> "Scratch":
         """For steps of `rows` output rows."""
+        hidden = min((rows - 1) * shape.down.stride + shape.down.kernel, shape.down.size)
         return Scratch(
             max(up.rows * up.panel, pixels * up.lanes),
             shape.down.kernel * shape.across.size * shape.c,
             rows * shape.across.out * shape.c,
             shape.across.out * up.panel if is_late(shape, up) else 0,
+            max(hidden * shape.across.size * up.pairs, rows * shape.across.out * down.pairs),
         )
 
     @property
     def bytes(self) -> int:
         """All of it."""
-        return 4 * (self.stage + self.ring + self.middle + self.late)
+        return 4 * (self.stage + self.ring + self.middle + self.late + self.pairs)
 
 
 def pack(call: OpCall, up: Tile, down: Tile) -> list[str | Array]:
@@ -63,18 +67,20 @@ def pack(call: OpCall, up: Tile, down: Tile) -> list[str | Array]:
     taps = pack_taps(call.value("depthwise"))
     starts = range(0, taps.shape[-1], up.panel)
     by_panels = np.concatenate([taps[..., c : c + up.panel].ravel() for c in starts])
-    first, middle = call.present("bias1"), call.present("depthwise_bias")
-    last = call.present("bias2", "residual")
-    up_panels = pack_panels(call.value("weight1"), up.panel)
-    down_panels = pack_panels(call.value("weight2"), down.panel)
-    return ["x", up_panels, *first, by_panels, *middle, down_panels, *last]
+    weight1, bias1, rms = call.value("weight1"), call.constant("bias1"), call.operand("x").rms
+    first = pack_product(weight1, bias1, up, rms)
+    rms = result_rms(weight1, bias1, rms)
+    rms = result_rms(call.value("depthwise"), call.constant("depthwise_bias"), rms)
+    last = pack_product(call.value("weight2"), call.constant("bias2"), down, rms)
+    middle = call.present("depthwise_bias")
+    return ["x", *first, by_panels, *middle, *last, *call.present("residual")]
 
 
 @dataclass(frozen=True)
 class _Step:
     """Output rows ``first .. first + rows`` of an image, their middle rows, the rows of x that
-    the image starts with, the `stage`, whether rings are to be filled anew (`fresh`), and where
-    sums are that come `late`."""
+    the image starts with, the `stage`, whether rings are to be filled anew (`fresh`), where
+    sums are that come `late`, and those of pairs of x."""
 
     shape: Shape
     first: Expr
@@ -84,6 +90,23 @@ class _Step:
     middle: View
     stage: View
     late: View | None
+    left_sums: View | None
+
+    @property
+    def top(self) -> Expr:
+        """The first row of x that the step may read."""
+        return larger(0, self.first * self.shape.down.stride - self.shape.down.padding)
+
+    def left_of(self, row: Expr) -> View | None:
+        """Where the sums of pairs of a row of x are."""
+        if self.left_sums is None:
+            return None
+        return self.left_sums.at((row - self.top) * self.shape.across.size)
+
+    def source_row(self, row: Expr) -> Segment:
+        """A row of x."""
+        k = self.shape.k
+        return Segment(self.source.at(row * (self.shape.across.size * k)), k, k)
 
 
 @dataclass(frozen=True)
@@ -114,15 +137,17 @@ def build(
 ) -> Built:
     """Pointers: x, weight1, [bias1], depthwise, [its bias], weight2, [bias2], [residual], out."""
     e = Emitter()
-    x, weight1, bias1 = e.pointer("x"), e.pointer("weight1"), e.optional("bias1", shape.bias1)
+    x, weight1 = e.pointer("x"), e.pointer("weight1")
+    bias1 = e.optional("bias1", shape.bias1 or up.pairs)
     taps, taps_bias = e.pointer("taps"), e.optional("taps_bias", shape.depthwise_bias)
-    weight2, bias2 = e.pointer("weight2"), e.optional("bias2", shape.bias2)
+    weight2, bias2 = e.pointer("weight2"), e.optional("bias2", shape.bias2 or down.pairs)
     residual = e.optional("residual", shape.residual)
     out, scratch = e.pointer("out"), e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
 
-    down_axis, across, floats = shape.down, shape.across, Scratch.of(shape, rows, up, pixels)
+    down_axis, across, floats = shape.down, shape.across, Scratch.of(shape, rows, up, down, pixels)
     ring, middle = scratch.at(floats.stage), scratch.at(floats.stage + floats.ring)
+    left_sums = middle.at(floats.middle + floats.late) if floats.pairs else None
     steps = Steps(down_axis, across, rows)
     passes = min(rows * down_axis.stride, down_axis.size) * -(-across.size // up.rows)
     ahead = Prefetch.over(passes * up.rows, shape.c, up) if prefetch else None
@@ -139,7 +164,9 @@ def build(
             middle,
             scratch,
             middle.at(floats.middle) if floats.late else None,
+            left_sums if up.pairs else None,
         )
+        _left_sums(e, step, up, bias1)
 
         def panel_code(
             number: Expr, start: Expr, width: int, span: Span, step: _Step = step
@@ -172,8 +199,26 @@ def build(
         project(
             e, steps, step.rows, down, (shape.c, shape.n), middle, weight2, bias2, out.at(start),
             None if residual is None else residual.at(start), "none", None, prefetch,
+            left_sums=left_sums if down.pairs else None,
         )  # fmt: skip
     return Built(e.finish(symbol), floats.bytes, shape.batch * steps.count, chained=True)
+
+
+def _left_sums(e: Emitter, step: _Step, tile: Tile, constants: View | None) -> None:
+    """Sums of pairs of all rows of x that the step makes hidden rows of, if it wants them."""
+    if step.left_sums is None:
+        return
+    axis, width = step.shape.down, step.shape.across.size
+    top = step.first * axis.stride - axis.padding
+    kept = select(step.fresh == int32(1), int32(0), int32(max(0, axis.kernel - axis.stride)))
+    low = e.hold(larger(0, top + kept))
+    high = smaller(axis.size, top + (step.rows - 1) * axis.stride + axis.kernel)
+    with e.loop(e.hold(larger(0, high - low)), "row") as index:
+        row = e.hold(low + index)
+        store_left_sums(
+            e, tile, step.shape.c, width, Span.whole(width, tile.rows), [step.source_row(row)],
+            constants, step.left_of(row),
+        )  # fmt: skip
 
 
 def _slot(step: _Step, panel: _Panel, row: Expr) -> Expr:
@@ -212,12 +257,13 @@ def _fill_ring(
             width,
             Span.whole(width, tile.rows),
             panel.span,
-            [Segment(step.source.at(e.let(row * (width * shape.k))), shape.k, shape.k)],
+            [step.source_row(row)],
             panel.weight,
             panel.bias,
             sink if late is None else late.beside(sink, panel.start),
             None if shape.act1 in CHEAP else step.stage,
             prefetch=done,
+            left_sums=step.left_of(row),
         )
 
 

@@ -51,7 +51,8 @@ beside such tiles leave of the cycles."""
 
 _FEW = 32
 """Elements of k up to which tiles may be lower still: of more, tiles of six rows take 10 to 15 %
-longer than of seven, even where six divide a row."""
+longer than of seven, even where six divide a row.  Of so few no pairs are made: activations have
+the pipes that pairs would use, and want the registers (56 x 56 pixels take 5 % longer by them)."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
     fitting = [cut for cut in cuts if _bytes(shape, cut) <= _ROOM * target.l2_bytes]
     best = min(fitting, key=lambda cut: _cycles(shape, target, cut), default=plain)
     # Low tiles with activations beside are faster than the one that looks best.
-    looks = replace(plain, up=choose_tile(shape.across.size, shape.c, target, shape.k))
+    up = choose_tile(shape.across.size, shape.c, target, shape.k, pairs=plain.by_panels)
+    looks = replace(plain, up=up)
     late = plain.by_panels and is_late(shape, plain.up)
     most = (_BESIDE if late else 1) * _cycles(shape, target, looks)
     pays = _cycles(shape, target, best) < _PAYS * most
@@ -123,7 +125,7 @@ def plain_knobs(shape: Shape, target: Target) -> Knobs:
         rows = max(rows, _panel_rows(shape, target))
     width = Steps(shape.down, shape.across, rows).product_width
     up = tile or choose_tile(shape.across.size, shape.c, target, shape.k)
-    down = choose_tile(width, shape.n, target, shape.c)
+    down = choose_tile(width, shape.n, target, shape.c, pairs=tile is not None)
     if tile is not None:
         down = _within(down, width, shape.n, shape.c, target, _LOW, MOST_VECTORS) or down
     pixels = _pixels(shape, target)
@@ -152,17 +154,23 @@ def _panel_tile(shape: Shape, target: Target) -> Tile | None:
     small = 2 * column * shape.c <= target.l1_bytes
     if small or target.arch == "aarch64" or max(shape.down.stride, shape.across.stride) > 1:
         return None
-    usual = choose_tile(shape.across.size, shape.c, target, shape.k)
+
+    def usual_tile(pairs: bool) -> Tile:
+        return choose_tile(shape.across.size, shape.c, target, shape.k, pairs=pairs)
+
     widest = 4 * target.l1_bytes // (5 * column * target.lanes)
     up = shape.across.size, shape.c, shape.k
     # With so few products much of the time goes to activations, which `deferred` and `ffn_late` put
     # beside them: low, narrow tiles, which leave registers for it, take 2 to 10 % less than what
     # looks best.
-    low = _within(usual, *up, target, _LOWER, min(widest, _SLIM // target.lanes))
+    low = _within(
+        usual_tile(shape.k > _FEW), *up, target, _LOWER, min(widest, _SLIM // target.lanes)
+    )
     if low is not None and shape.k > _FEW:
         low = replace(low, rows=min(_LOWER, shape.across.size))
     if shape.k <= _BRIEF and low is not None and is_late(shape, low):
         return low
+    usual = usual_tile(True)
     best = _within(usual, *up, target, target.registers, widest)
     if best is None or _tile_cost(best, *up, target) > _NARROW * _tile_cost(usual, *up, target):
         return None
@@ -179,13 +187,13 @@ def _within(
         replace(usual, rows=rows, vectors=vectors)
         for vectors in range(1, min(widest, -(-n // target.lanes)) + 1)
         for rows in range(1, min(highest, m) + 1)
-        if in_registers(rows, vectors, target)
+        if in_registers(rows, vectors, target, usual.pairs)
     ]
     return min(tiles, key=lambda tile: _tile_cost(tile, m, n, k, target), default=None)
 
 
 def _tile_cost(tile: Tile, m: int, n: int, k: int, target: Target) -> float:
-    return cost(m, n, tile.rows, tile.vectors, target, k)
+    return cost(m, n, tile.rows, tile.vectors, target, k, tile.pairs)
 
 
 def _panel_rows(shape: Shape, target: Target) -> int:
@@ -294,9 +302,10 @@ def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
     default = default_knobs(shape, target)
     first, second = _tiled(shape, knobs.rows, target, knobs.strassen)
     pixels = {plain_knobs(shape, target).pixels, _pixels(shape, target)}
+    pairs = knobs.by_panels and not knobs.strassen
     if not (
-        tile_legal(up, *first[:2], target, first[2], TWO_PRODUCTS)
-        and tile_legal(down, *second[:2], target, second[2], TWO_PRODUCTS)
+        tile_legal(up, *first[:2], target, first[2], TWO_PRODUCTS, pairs)
+        and tile_legal(down, *second[:2], target, second[2], TWO_PRODUCTS, pairs)
         and (knobs.pixels in pixels or pixels_legal(knobs.pixels, across, target.registers))
     ):
         return False
@@ -341,7 +350,7 @@ def _bytes(shape: Shape, knobs: Knobs) -> int:
     if knobs.strassen:
         return ffn_strassen.Scratch.of(shape, knobs.rows, knobs.up, knobs.down).bytes
     if knobs.by_panels:
-        return ffn_panels.Scratch.of(shape, knobs.rows, knobs.up, knobs.pixels).bytes
+        return ffn_panels.Scratch.of(shape, knobs.rows, knobs.up, knobs.down, knobs.pixels).bytes
     return 4 * sum(scratch_floats(shape, knobs.rows))
 
 

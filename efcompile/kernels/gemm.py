@@ -13,10 +13,11 @@ from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.balance import even_size
 from efcompile.kernels.emit import Emitter, int32
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
+from efcompile.kernels.pairs import pack_product, store_left_sums
 from efcompile.kernels.prefetch import Prefetch
 from efcompile.kernels.reference import te_activation, te_function
 from efcompile.kernels.refusal import refusal
-from efcompile.kernels.register_tile import Tile, pack_panels
+from efcompile.kernels.register_tile import Tile
 from efcompile.kernels.segment import Segment
 from efcompile.kernels.side_by_side import fits, lay_side_by_side, pays
 from efcompile.kernels.spaces import (
@@ -205,7 +206,7 @@ def _plan(shape: Shape, knobs: Knobs) -> _Plan:
         block_rows,
         most_rows,
         stage_floats=0 if shape.act in CHEAP else tile.rows * tile.panel,
-        copied_floats=most_rows * shape.k if knobs.side_by_side else 0,
+        copied_floats=most_rows * shape.k if knobs.side_by_side else most_rows * tile.pairs,
     )
 
 
@@ -258,7 +259,7 @@ def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
 def _plain_legal(shape: Shape, target: Target, knobs: Knobs, prefetch: bool) -> bool:
     """The same of a product that is not cut into quarters, where `prefetch` is usual."""
     if not (
-        tile_legal(knobs.tile, shape.m, shape.n, target, shape.k)
+        tile_legal(knobs.tile, shape.m, shape.n, target, shape.k, pairs=True)
         and min(knobs.task_row_tiles, knobs.task_panels) >= 1
     ):
         return False
@@ -275,8 +276,13 @@ def _plain_legal(shape: Shape, target: Target, knobs: Knobs, prefetch: bool) -> 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
     """x, the weight's panels, bias, residual."""
     plain, tile = call.value("weight"), knobs.tile
-    weight = pack_factors(plain, tile) if knobs.strassen else pack_panels(plain, tile.panel)
-    return ["x", weight, *call.present("bias", "residual")]
+    if knobs.strassen:
+        return ["x", pack_factors(plain, tile), *call.present("bias", "residual")]
+    return [
+        "x",
+        *pack_product(plain, call.constant("bias"), tile, call.operand("x").rms),
+        *call.present("residual"),
+    ]
 
 
 def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
@@ -284,7 +290,8 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     tile = knobs.tile
     e = Emitter()
     x, weight = e.pointer("x"), e.pointer("weight")
-    bias, residual = e.optional("bias", shape.bias), e.optional("residual", shape.residual)
+    bias = e.optional("bias", shape.bias or (tile.pairs and not knobs.strassen))
+    residual = e.optional("residual", shape.residual)
     out, scratch = e.pointer("out"), e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
 
@@ -314,6 +321,11 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
             source = scratch.at(plan.stage_floats - block * (plan.block_rows * shape.k))
             with e.when(fresh) if kept else nullcontext():
                 lay_side_by_side(e, x, shape.m, shape.k, tile.rows, source, row_tiles_of)
+        segments = [Segment(source, shape.k, shape.k, side_by_side=knobs.side_by_side)]
+        left_sums = None
+        if tile.pairs:
+            left_sums = scratch.at(plan.stage_floats - block * plan.block_rows)
+        store_left_sums(e, tile, shape.n, shape.m, row_tiles_of, segments, bias, left_sums)
         gemm(
             e,
             tile,
@@ -321,12 +333,13 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
             shape.m,
             row_tiles_of,
             share(e, group, plan.groups, knobs.task_panels, plan.panels),
-            [Segment(source, shape.k, shape.k, side_by_side=knobs.side_by_side)],
+            segments,
             weight,
             bias,
             store_epilogue(out, shape.n, shape.act, residual),
             scratch if plan.stage_floats else None,
             prefetch=ahead if knobs.prefetch else None,
+            left_sums=left_sums,
         )
     return Built(e.finish(symbol), plan.scratch_bytes, plan.tasks, chained=kept)
 

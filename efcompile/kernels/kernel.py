@@ -22,11 +22,13 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Operand:
-    """A tensor argument of an op call: contiguous, `value` set if it is a constant."""
+    """A tensor argument of an op call: contiguous, `value` set if it is a constant, `rms` the root
+    mean square of what it is expected to be (None: not known)."""
 
     shape: tuple[int, ...]
     dtype: str = "float32"
     value: Array | None = None
+    rms: float | None = None
 
 
 @dataclass(frozen=True)

@@ -42,14 +42,14 @@ _WORTH = 0.975
 def choose_plain_tile(m: int, n: int, k: int, target: Target) -> Tile:
     """The tile of a plain product: rather wide on x86 where rows do not stay in L2 from one panel
     to the next (of 1568 x 1024 for 96 columns three vectors take 5 % less than two)."""
-    usual = choose_tile(m, n, target, k)
+    usual = choose_tile(m, n, target, k, pairs=True)
     if usual.lane_a or 4 * m * k <= target.l2_bytes:
         return usual
     tiles = [
         replace(usual, rows=rows, vectors=vectors)
         for vectors in range(1, min(MOST_VECTORS, -(-n // target.lanes)) + 1)
         for rows in range(1, min(m, target.registers) + 1)
-        if in_registers(rows, vectors, target)
+        if in_registers(rows, vectors, target, usual.pairs)
     ]
 
     def cycles(tile: Tile) -> float:

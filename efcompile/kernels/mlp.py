@@ -10,8 +10,9 @@ from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.emit import Emitter, Expr, View, int32
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.mlp_shape import Shape, plain, shape_of
+from efcompile.kernels.pairs import pack_product, result_rms, store_left_sums
 from efcompile.kernels.prefetch import Prefetch
-from efcompile.kernels.register_tile import NEON_ROWS, Tile, choose_tile, pack_panels
+from efcompile.kernels.register_tile import NEON_ROWS, Tile, choose_tile
 from efcompile.kernels.segment import Segment
 from efcompile.kernels.side_by_side import SideBySide, fits, lay_side_by_side, own_base
 from efcompile.kernels.spaces import (
@@ -84,7 +85,7 @@ def _knobs(shape: Shape, target: Target, rows: int, strassen: bool) -> Knobs:
     if strassen:
         up, down = (choose_quarter_tile(m, n, k, target) for m, n, k in sizes)
     else:
-        up, down = (choose_tile(m, n, target, k) for m, n, k in sizes)
+        up, down = (choose_tile(m, n, target, k, pairs=True) for m, n, k in sizes)
     whole = up.lane_a and up.rows == down.rows and fits(shape.k) and fits(shape.h)
     # On NEON asking ahead showed as instructions only.
     return Knobs(up, down, rows, whole, prefetch=not up.lane_a, strassen=strassen)
@@ -108,12 +109,13 @@ def _cycles(shape: Shape, target: Target, knobs: Knobs) -> float:
 
 @dataclass(frozen=True)
 class _Scratch:
-    """Floats of scratch: a tile of sums for a heavy activation, the hidden block, and the
-    block's rows side by side."""
+    """Floats of scratch: a tile of sums for a heavy activation, the hidden block, the block's rows
+    side by side, and the sums of their `pairs`."""
 
     stage: int
     hidden: int
     copied: int
+    pairs: int
 
     @staticmethod
     def of(shape: Shape, knobs: Knobs) -> "_Scratch":
@@ -122,11 +124,12 @@ class _Scratch:
             knobs.up.rows * knobs.up.panel if staged else 0,
             knobs.rows * shape.h,
             knobs.rows * shape.k if knobs.side_by_side else 0,
+            knobs.rows * (knobs.up.pairs or knobs.down.pairs),
         )
 
     @property
     def bytes(self) -> int:
-        return 4 * (self.stage + self.hidden + self.copied)
+        return 4 * (self.stage + self.hidden + self.copied + self.pairs)
 
 
 def _scratch_bytes(shape: Shape, knobs: Knobs) -> int:
@@ -171,8 +174,8 @@ def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
         return False
     first, second = _sizes(shape, rows, knobs.strassen)
     if not (
-        tile_legal(up, *first[:2], target, first[2], TWO_PRODUCTS)
-        and tile_legal(down, *second[:2], target, second[2], TWO_PRODUCTS)
+        tile_legal(up, *first[:2], target, first[2], TWO_PRODUCTS, not knobs.strassen)
+        and tile_legal(down, *second[:2], target, second[2], TWO_PRODUCTS, not knobs.strassen)
     ):
         return False
     default = default_knobs(shape, target)
@@ -201,9 +204,11 @@ def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
     """x, weight1's panels, bias1, weight2's panels, bias2, residual."""
     if knobs.strassen:
         return mlp_strassen.pack(call, knobs.up, knobs.down)
-    up = pack_panels(call.value("weight1"), knobs.up.panel)
-    down = pack_panels(call.value("weight2"), knobs.down.panel)
-    return ["x", up, *call.present("bias1"), down, *call.present("bias2", "residual")]
+    weight1, bias1, rms = call.value("weight1"), call.constant("bias1"), call.operand("x").rms
+    up = pack_product(weight1, bias1, knobs.up, rms)
+    rms = result_rms(weight1, bias1, rms)
+    down = pack_product(call.value("weight2"), call.constant("bias2"), knobs.down, rms)
+    return ["x", *up, *down, *call.present("residual")]
 
 
 def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
@@ -214,9 +219,9 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
         )
     e = Emitter()
     x, weight1 = e.pointer("x"), e.pointer("weight1")
-    bias1 = e.optional("bias1", shape.bias1)
+    bias1 = e.optional("bias1", shape.bias1 or knobs.up.pairs)
     weight2 = e.pointer("weight2")
-    bias2 = e.optional("bias2", shape.bias2)
+    bias2 = e.optional("bias2", shape.bias2 or knobs.down.pairs)
     residual = e.optional("residual", shape.residual)
     out, scratch = e.pointer("out"), e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
@@ -224,6 +229,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     up, down = knobs.up, knobs.down
     floats = _Scratch.of(shape, knobs)
     hidden, copied = scratch.at(floats.stage), scratch
+    pair_sums = hidden.at(floats.hidden)
     if knobs.side_by_side:
         copied = own_base(e, begin, scratch, floats.hidden)
 
@@ -232,8 +238,11 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
         row_tiles, panels = Span.whole(rows, tile.rows), Span.whole(n, tile.panel)
         ahead = Prefetch.over(rows, n, tile) if prefetch else None
         segments = [Segment(a, k, k, side_by_side=knobs.side_by_side)]
+        left_sums = pair_sums if tile.pairs else None
+        store_left_sums(e, tile, n, rows, row_tiles, segments, b, left_sums)
         gemm(
-            e, tile, n, rows, row_tiles, panels, segments, w, b, sink, stage, prefetch=ahead
+            e, tile, n, rows, row_tiles, panels, segments, w, b, sink, stage, prefetch=ahead,
+            left_sums=left_sums,
         )  # fmt: skip
 
     def block(first: Expr, rows: int) -> None:

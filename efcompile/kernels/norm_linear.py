@@ -14,11 +14,12 @@ from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.emit import Emitter, Expr, View, int32, select, splat
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.layer_norm import normalise_row
+from efcompile.kernels.pairs import pack_product, store_left_sums
 from efcompile.kernels.prefetch import Prefetch
 from efcompile.kernels.reduce import moments
 from efcompile.kernels.reference import te_activation, te_function, te_normalise
 from efcompile.kernels.refusal import refusal
-from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
+from efcompile.kernels.register_tile import Tile, choose_tile
 from efcompile.kernels.segment import Segment
 from efcompile.kernels.side_by_side import fits, lay_side_by_side, pays
 from efcompile.kernels.spaces import (
@@ -122,7 +123,7 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
 
 def plain_knobs(shape: Shape, target: Target) -> Knobs:
     """Row blocks of a quarter of the L2 cache, cut by panels into two tasks per core."""
-    tile = choose_tile(shape.m, shape.n, target, shape.k)
+    tile = choose_tile(shape.m, shape.n, target, shape.k, pairs=True)
     row_tiles = max(1, shape.m // tile.rows)
     fitting = max(1, target.l2_bytes // 4 // (4 * shape.k * tile.rows))
     blocks = max(-(-row_tiles // fitting), min(row_tiles, target.cores))
@@ -168,7 +169,7 @@ def _plan(shape: Shape, knobs: Knobs) -> _Plan:
     block_rows = knobs.task_row_tiles * tile.rows
     most_rows = max(block_rows, shape.m - (blocks - 1) * block_rows)
     stage = 0 if shape.act in CHEAP else tile.rows * tile.panel
-    floats = most_rows * shape.k * (1 + knobs.side_by_side) + stage
+    floats = most_rows * (shape.k * (1 + knobs.side_by_side) + tile.pairs) + stage
     return _Plan(row_tiles, panels, blocks, groups, block_rows, most_rows, 4 * floats)
 
 
@@ -221,7 +222,7 @@ def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
 def _plain_legal(shape: Shape, target: Target, knobs: Knobs, prefetch: bool) -> bool:
     """The same of a product that is not cut into quarters, where `prefetch` is usual."""
     if not (
-        tile_legal(knobs.tile, shape.m, shape.n, target, shape.k)
+        tile_legal(knobs.tile, shape.m, shape.n, target, shape.k, pairs=True)
         and min(knobs.task_row_tiles, knobs.task_panels) >= 1
         and sweep.legal(knobs.rows, target)
     ):
@@ -238,8 +239,13 @@ def _plain_legal(shape: Shape, target: Target, knobs: Knobs, prefetch: bool) -> 
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
     """x, the weight's panels, [bias]."""
     plain, tile = call.value("weight"), knobs.tile
-    weight = pack_factors(plain, tile) if knobs.strassen else pack_panels(plain, tile.panel)
-    return [call.argument("x"), weight, *call.present("bias")]
+    x = call.argument("x")
+    if knobs.strassen:
+        return [x, pack_factors(plain, tile), *call.present("bias")]
+    # Of rows that are next to nothing the norm makes little, too.
+    size = call.operand("x").rms
+    rms = 1.0 if size is None else size / (size**2 + shape.eps) ** 0.5
+    return [x, *pack_product(plain, call.constant("bias"), tile, rms)]
 
 
 def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
@@ -247,7 +253,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     tile, k = knobs.tile, shape.k
     e = Emitter()
     x, weight = e.pointer("x"), e.pointer("weight")
-    bias = e.optional("bias", shape.bias)
+    bias = e.optional("bias", shape.bias or tile.pairs)
     out, normal = e.pointer("out"), e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
 
@@ -269,7 +275,8 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     blocks, groups, block_rows = plan.blocks, plan.groups, plan.block_rows
     ahead = Prefetch.over(min(shape.m, block_rows), shape.n, tile)
     copied = normal.at(plan.most_rows * k)
-    stage = copied.at(plan.most_rows * k) if knobs.side_by_side else copied
+    pair_sums = copied.at(plan.most_rows * k) if knobs.side_by_side else copied
+    stage = pair_sums.at(plan.most_rows) if tile.pairs else pair_sums
 
     with e.loop(end - begin, "task", begin) as task:
         block, group = e.let(task // groups), e.let(task % groups)
@@ -278,6 +285,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
         count = select(last, shape.m - first, int32(block_rows)) if blocks > 1 else shape.m
         block_tiles = share(e, block, blocks, knobs.task_row_tiles, plan.row_tiles)
         operand = normal.at(0 - first * k)
+        left_sums = pair_sums.at(0 - first) if tile.pairs else None
         with e.when((group == int32(0)) | (task == begin)):
             with e.loop(count, "row") as row:
                 source, target_row = x.at(e.let((first + row) * k)), normal.at(e.let(row * k))
@@ -285,6 +293,8 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
             if knobs.side_by_side:
                 rows_of = copied.at(0 - first * k)
                 lay_side_by_side(e, operand, shape.m, k, tile.rows, rows_of, block_tiles)
+            plain = [Segment(operand, k, k)]
+            store_left_sums(e, tile, shape.n, shape.m, block_tiles, plain, bias, left_sums)
         if knobs.side_by_side:
             operand = copied.at(0 - first * k)
         gemm(
@@ -300,6 +310,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
             store_epilogue(out, shape.n, shape.act, None),
             None if shape.act in CHEAP else stage,
             prefetch=ahead if knobs.prefetch else None,
+            left_sums=left_sums,
         )
     return Built(e.finish(symbol), plan.scratch_bytes, plan.tasks, chained=True)
 

@@ -21,7 +21,8 @@ class Tile:
     """A register tile: `rows` x `vectors` accumulators of `lanes`, k unrolled by `unroll`.
 
     `lane_a` loads A as vectors along k and multiplies by one lane of them (NEON has that in
-    the multiply-add); otherwise each A element is broadcast from memory (x86).
+    the multiply-add); otherwise each A element is broadcast from memory (x86).  With `pairs` half
+    of the elements of k are multiplied two at a time, see `pairs`.
     """
 
     rows: int
@@ -29,6 +30,7 @@ class Tile:
     lanes: int
     unroll: int
     lane_a: bool
+    pairs: bool = False
 
     @property
     def panel(self) -> int:
@@ -66,15 +68,22 @@ MOST_VECTORS = 6
 
 @lru_cache(maxsize=4096)
 def choose_tile(
-    m: int, n: int, target: Target, depth: int | None = None, steps_ahead: int = 0
+    m: int,
+    n: int,
+    target: Target,
+    depth: int | None = None,
+    steps_ahead: int = 0,
+    pairs: bool = False,
 ) -> Tile:
     """The tile that covers m x n at the least `cost` within the registers, for a product of
-    `depth` elements of k (None: many), with room for the weights of so many steps more.
+    `depth` elements of k (None: many), with room for the weights of so many steps more; by `pairs`
+    if the target gains by them.
 
     x86 cores look so far ahead that the end of one tile goes under the next if a short one has
     no more than 14 sums (measured; 12 is the most that 16 registers allow).
     """
     neon = target.arch == "aarch64"
+    pairs = pairs and target.pairs
     short = not neon and depth is not None and depth <= SHORT
 
     def cached(vectors: int) -> bool:
@@ -90,19 +99,22 @@ def choose_tile(
         (rows, vectors)
         for vectors in range(1, min(MOST_VECTORS, -(-n // target.lanes)) + 1)
         for rows in range(1, min(m, target.registers) + 1)
-        if in_registers(rows, max(vectors, rest_vectors(vectors)), target)
+        if in_registers(rows, max(vectors, rest_vectors(vectors)), target, pairs)
         and cached(vectors)
         and not (short and rows * vectors > 14)
         and (rows + 1 + steps_ahead) * vectors <= target.registers
     ]
-    rows, vectors = min(candidates, key=lambda c: cost(m, n, c[0], c[1], target, depth))
-    return Tile(rows, vectors, target.lanes, unroll=NEON_UNROLL if neon else 4, lane_a=neon)
+    rows, vectors = min(candidates, key=lambda c: cost(m, n, c[0], c[1], target, depth, pairs))
+    unroll = NEON_UNROLL if neon else 4
+    return Tile(rows, vectors, target.lanes, unroll, lane_a=neon, pairs=pairs)
 
 
-def in_registers(rows: int, vectors: int, target: Target) -> bool:
+def in_registers(rows: int, vectors: int, target: Target, pairs: bool = False) -> bool:
     """Whether a tile's sums, weights and elements of A are in registers: of A all that belong to
-    a step's rows on NEON, else the one that is broadcast."""
+    a step's rows on NEON, else the one that is broadcast.  Of a pair both are, and two sums."""
     elements = rows if target.arch == "aarch64" else 1
+    if pairs:
+        return rows * vectors + 2 * vectors + 4 <= target.registers
     return rows * vectors + vectors + elements <= target.registers
 
 
@@ -110,7 +122,15 @@ NEON_ROWS = 7
 """Rows of NEON's best tile: with 3 vectors all but one of 32 registers have something to do."""
 
 
-def cost(m: int, n: int, rows: int, vectors: int, target: Target, depth: int | None) -> float:
+def cost(
+    m: int,
+    n: int,
+    rows: int,
+    vectors: int,
+    target: Target,
+    depth: int | None,
+    pairs: bool = False,
+) -> float:
     """Estimated cycles (NEON: instructions) of a step of k for all of m x n.
 
     Per k step a tile of r rows and v vectors takes at least r * v / 2 cycles of the two
@@ -118,7 +138,8 @@ def cost(m: int, n: int, rows: int, vectors: int, target: Target, depth: int | N
     weights a cycle where a panel does not stay in L1, and 4 of latency (8 sums on two pipes
     hide that in theory only, and fewer than 12 not quite).  On NEON it takes r * v
     multiply-adds, a load for two vectors of weights, and one for four to eight elements of A
-    (see `side_by_side`); with fewer than 8 sums it waits for the last step's.
+    (see `side_by_side`); with fewer than 8 sums it waits for the last step's.  With `pairs` four
+    steps take three multiply-adds, one after the other for a sum.
     """
 
     def neon(rows: int, vectors: int) -> float:
@@ -126,7 +147,7 @@ def cost(m: int, n: int, rows: int, vectors: int, target: Target, depth: int | N
 
     def x86(rows: int, vectors: int) -> float:
         sums = rows * vectors
-        multiplies = sums / 2 * (1.08 if sums < 12 else 1)
+        multiplies = sums / 2 * (1.08 if sums < 12 else 1) * (0.75 if pairs else 1)
         panel_bytes = 4 * vectors * target.lanes * (depth or 0)
         from_l2 = vectors * target.lanes / 8 if panel_bytes > target.l1_bytes // 2 else 0
         return max(multiplies, 1.1 * (rows + vectors) / 2, from_l2, 4.5)

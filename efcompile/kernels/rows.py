@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from efcompile.kernels.emit import Emitter, Expr, View, float32, int32, select
+from efcompile.kernels.pairs import store_left_sums
 from efcompile.kernels.prefetch import Prefetch
 from efcompile.kernels.register_tile import Tile, vector_widths
 from efcompile.kernels.segment import Segment
@@ -117,11 +118,13 @@ def gemm_rows(
     sink: Callable[[Expr], Sink | SideBySide],
     stage: View | None,
     most_rows: int | None = None,
+    left_sums: View | None = None,
 ) -> None:
     """`gemm` over `rows` image rows of `width` pixels each, row y having its own
     ``segments(y)`` and ``sink(y)``.  A weight panel stays in the cache while all rows go by.
     With `most_rows`, what `rows` is but for the last task, weights are prefetched.
-    What segments have `outside` is left of the image row: only its first tile leaves it out."""
+    What segments have `outside` is left of the image row: only its first tile leaves it out.
+    `left_sums` is scratch of a float for each pixel, for tiles with `pairs`."""
     tiles = -(-width // tile.rows)
     ahead = (
         None if most_rows is None else Prefetch.over(most_rows * tiles * tile.rows, columns, tile)
@@ -140,9 +143,16 @@ def gemm_rows(
             for tiles_of, where, asked in parts:
                 gemm(
                     e, tile, columns, width, tiles_of, part, where, weights, bias, sink(y),
-                    stage, prefetch=asked,
+                    stage, prefetch=asked, left_sums=left_of(y),
                 )  # fmt: skip
 
+    def left_of(y: Expr) -> View | None:
+        return None if left_sums is None else left_sums.at(e.let(y * width))
+
+    if left_sums is not None:
+        with e.loop(rows, "y") as y:
+            store_left_sums(e, tile, columns, width, Span.whole(width, tile.rows), segments(y),
+                            bias, left_of(y))  # fmt: skip
     if not (isinstance(panels.count, int) and panels.count == 0):
         with e.loop(panels.count, "panel") as index:
             all_rows(Span(e.let(index + panels.first), 1, False))

@@ -10,9 +10,10 @@ from typing import Any
 from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.emit import Emitter, Expr, View
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
+from efcompile.kernels.pairs import pack_product, result_rms
 from efcompile.kernels.reference import te_activation, te_function
 from efcompile.kernels.refusal import refusal
-from efcompile.kernels.register_tile import Tile, choose_tile, pack_panels
+from efcompile.kernels.register_tile import Tile, choose_tile
 from efcompile.kernels.rows import smaller
 from efcompile.kernels.spaces import (
     pixel_choices,
@@ -151,7 +152,7 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
     )
     width = Steps(shape.down, shape.across, rows).product_width
     pixels = choose_pixels(shape.across, target.registers)
-    tile = choose_tile(width, shape.n, target, shape.c)
+    tile = choose_tile(width, shape.n, target, shape.c, pairs=True)
     # On NEON asking ahead showed as instructions only.
     return Knobs(tile, pixels, rows, prefetch=not tile.lane_a)
 
@@ -179,7 +180,7 @@ def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
     used, before = (4 * _middle_floats(shape, rows) for rows in (knobs.rows, default.rows))
     ahead, rows = (knobs.prefetch, default.prefetch), steps.product_rows * pixels
     return (
-        tile_legal(knobs.tile, pixels, shape.n, target, shape.c)
+        tile_legal(knobs.tile, pixels, shape.n, target, shape.c, pairs=True)
         and unroll_legal(knobs.tile, side_by_side=False)
         and pixels_legal(knobs.pixels, shape.across, target.registers)
         and prefetch_legal(*ahead, rows, shape.n, knobs.tile)
@@ -191,8 +192,10 @@ def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
 def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
     """x, taps as [kh, kw, C], their bias, the weight's panels, bias, residual."""
     taps, middle = pack_taps(call.value("depthwise")), call.present("depthwise_bias")
-    panels = pack_panels(call.value("weight"), knobs.tile.panel)
-    return ["x", taps, *middle, panels, *call.present("bias", "residual")]
+    rms = call.operand("x").rms
+    rms = result_rms(call.value("depthwise"), call.constant("depthwise_bias"), rms)
+    product = pack_product(call.value("weight"), call.constant("bias"), knobs.tile, rms)
+    return ["x", taps, *middle, *product, *call.present("residual")]
 
 
 def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
@@ -200,7 +203,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     e = Emitter()
     x, taps = e.pointer("x"), e.pointer("taps")
     taps_bias = e.optional("taps_bias", shape.depthwise_bias)
-    weight, bias = e.pointer("weight"), e.optional("bias", shape.bias)
+    weight, bias = e.pointer("weight"), e.optional("bias", shape.bias or knobs.tile.pairs)
     residual, out = e.optional("residual", shape.residual), e.pointer("out")
     scratch = e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
@@ -208,7 +211,7 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
     tile, down, across = knobs.tile, shape.down, shape.across
     steps = Steps(down, across, knobs.rows)
     stage_floats = max(tile.rows * tile.panel, knobs.pixels * target.lanes)
-    middle = scratch.at(stage_floats)
+    middle, floats = scratch.at(stage_floats), _middle_floats(shape, steps.rows)
     with e.loop(end - begin, "task", begin) as task:
         image, step = e.hold(task // steps.count), e.hold(task % steps.count)
         first = e.let(step * steps.rows)
@@ -243,8 +246,9 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
             shape.act2,
             None if shape.act2 in CHEAP else scratch,
             knobs.prefetch,
+            left_sums=middle.at(floats) if tile.pairs else None,
         )
-    floats = stage_floats + _middle_floats(shape, steps.rows)
+    floats += stage_floats + steps.rows * across.out * tile.pairs
     return Built(e.finish(symbol), 4 * floats, shape.batch * steps.count)
 
 

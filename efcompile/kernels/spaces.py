@@ -73,17 +73,20 @@ def tile_legal(
     target: Target,
     depth: int | None = None,
     slack: float = ONE_PRODUCT,
+    pairs: bool = False,
 ) -> bool:
     """Whether a product of m rows, n columns and `depth` elements of k (None: many) can be made
-    of tiles like this one, and is nearly as fast as of `choose_tile`'s: within `slack` times."""
-    usual = choose_tile(m, n, target, depth) if m >= 1 else tile
+    of tiles like this one, and is nearly as fast as of `choose_tile`'s: within `slack` times.
+    A kernel that can multiply `pairs` says so."""
+    usual = choose_tile(m, n, target, depth, pairs=tile.pairs) if m >= 1 else tile
     return (
         tile.lanes == target.lanes
         and tile.lane_a == (target.arch == "aarch64")
         and 1 <= tile.rows <= m
         and 1 <= tile.vectors <= -(-n // target.lanes)
         and tile.unroll in _UNROLLS[target.arch]
-        and in_registers(tile.rows, tile.vectors, target)
+        and tile.pairs <= (pairs and target.pairs)
+        and in_registers(tile.rows, tile.vectors, target, tile.pairs)
         and _close(m, n, tile.rows, tile.vectors, usual, target, depth, slack)
     )
 
@@ -98,8 +101,8 @@ def _close(
     depth: int | None,
     slack: float,
 ) -> bool:
-    least = cost(m, n, best.rows, best.vectors, target, depth)
-    return cost(m, n, rows, vectors, target, depth) <= slack * least
+    least = cost(m, n, best.rows, best.vectors, target, depth, best.pairs)
+    return cost(m, n, rows, vectors, target, depth, best.pairs) <= slack * least
 
 
 def aside_legal(tile: Tile, *depths: int) -> bool:

@@ -1,5 +1,7 @@
 """Parts of a dimension that is cut into tiles: what one task takes of it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from efcompile.kernels.emit import Emitter, Expr, int32, select
@@ -28,3 +30,18 @@ def share(e: Emitter, index: Expr, parts: int, size: int, total: int) -> Span:
     first = e.let(index * size)
     last = index == int32(parts - 1)
     return Span(first, e.let(select(last, total - first, int32(size))), last)
+
+
+@contextmanager
+def guard(e: Emitter, tail: Expr) -> Iterator[bool]:
+    """Yield whether code is needed at all, inside a branch if only run time can tell."""
+    if isinstance(tail, bool):
+        yield tail
+    else:
+        with e.when(tail):
+            yield True
+
+
+def is_zero(value: Expr) -> bool:
+    """Whether it is known at build time to be nothing."""
+    return isinstance(value, int) and value == 0

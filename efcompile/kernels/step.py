@@ -81,11 +81,12 @@ def project(
     stage: View | None,
     prefetch: bool,
     side_by_side: bool = False,
+    left_sums: View | None = None,
 ) -> None:
     """The product at the end of a step: its `rows` middle rows to those of `out`, with the
     epilogue; `channels` are those of the two, `out` and `residual` start at the step.  With
     `prefetch` weights are asked for ahead, with `side_by_side` the pixels of the middle rows lie
-    so."""
+    so; `left_sums` as in `gemm_rows`."""
     (inner, outer), width = channels, steps.product_width
     by_row = width == steps.across.out
 
@@ -111,4 +112,5 @@ def project(
         sink,
         stage,
         steps.product_rows if prefetch else None,
+        left_sums,
     )

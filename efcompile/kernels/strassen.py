@@ -102,7 +102,8 @@ beyond, and of weights that are asked for ahead."""
 def plain_cycles(m: int, n: int, k: int, tile: Tile, target: Target) -> float:
     """An estimate of the plain product of m rows, n columns and k elements."""
     tiles = -(-m // tile.rows) * -(-n // tile.panel)
-    return cost(m, n, tile.rows, tile.vectors, target, k) * k + tiles * _TILE
+    step = cost(m, n, tile.rows, tile.vectors, target, k, tile.pairs)
+    return step * k + tiles * _TILE
 
 
 def cycles(m: int, n: int, k: int, tile: Tile, target: Target) -> float:

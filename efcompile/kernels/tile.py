@@ -4,8 +4,7 @@
 panels, see `register_tile`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from efcompile.kernels.activations import VECTOR
@@ -21,11 +20,12 @@ from efcompile.kernels.emit import (
     select,
     splat,
 )
+from efcompile.kernels.pairs import GROUP, Ends
 from efcompile.kernels.prefetch import LINE, Ahead, Prefetch
 from efcompile.kernels.register_tile import Tile, vector_widths
 from efcompile.kernels.segment import Segment
 from efcompile.kernels.side_by_side import SideBySide
-from efcompile.kernels.span import Span
+from efcompile.kernels.span import Span, guard, is_zero
 
 Sink = Callable[[Emitter, Expr, Expr, int, Expr], None]
 """``sink(e, row, column, lanes, value)`` finishes (activation, residual) and stores a vector."""
@@ -63,6 +63,7 @@ def gemm(
     prefetch: Prefetch | None = None,
     initial: Source | None = None,
     beside: bool = True,
+    left_sums: View | None = None,
 ) -> None:
     """Emit the product for the row tiles of `rows` and the column panels of `panels`.
 
@@ -70,8 +71,10 @@ def gemm(
     With `stage` (scratch of rows * panel floats) a tile's sums are stored there first and the
     sink runs over them in a small loop, or, where that pays and it may, `beside` the next tile's
     products (`deferred`): for epilogues too heavy for the accumulators.
-    Sums start from `initial`, by default from the bias or from zero.
+    Sums start from `initial`, by default from the bias or from zero.  For a tile with `pairs`,
+    weights and bias are those of `pack_product`, and `left_sums` those of the rows.
     """
+    ends = Ends.found(e, tile, columns, bias, left_sums)
     panel = tile.panel
     depth = sum(segment.total for segment in segments)
     tail_rows, tail_columns = rows_total % tile.rows, columns % panel
@@ -94,8 +97,9 @@ def gemm(
                 assert last is not None
                 before = Beside(last, segments[0].steps(tile), _present(index))
             code = _Code(
-                tile, column, widths, segments, w, pitch, bias, sink, sums, ahead, initial, before
-            )
+                tile, column, widths, segments, w, pitch, bias, sink, sums, ahead, initial, before,
+                ends,
+            )  # fmt: skip
             _tile(e, code, row, count)
             if sums is not None and not (deferred and count == tile.rows):
                 sums.finish_all(e)
@@ -104,10 +108,10 @@ def gemm(
         pitch = sum(widths) if weight_stride is None else weight_stride
         deferred = beside and staged(0, 0) is not None and pays(tile, widths, rows)
         with e.loop(rows.count, "row_tile") as index:
-            if not _is_zero(rows.count):
+            if not is_zero(rows.count):
                 tile_code(e.let((index + rows.first) * tile.rows, "row"), tile.rows, index)
         if tail_rows:
-            with _guard(e, rows.tail) as needed:
+            with guard(e, rows.tail) as needed:
                 if needed:
                     tile_code(rows_total - tail_rows, tail_rows, rows.count)
         left = staged(e.let((rows.first + rows.count - 1) * tile.rows), tile.rows)
@@ -118,28 +122,14 @@ def gemm(
             with e.when(e.let(last_is_whole) == int32(1)):
                 left.finish_all(e)
 
-    if not _is_zero(panels.count):
+    if not is_zero(panels.count):
         with e.loop(panels.count, "panel") as index:
             column = e.let((index + panels.first) * panel, "column")
             panel_code(column, (tile.lanes,) * tile.vectors)
     if tail_columns:
-        with _guard(e, panels.tail) as needed:
+        with guard(e, panels.tail) as needed:
             if needed:
                 panel_code(columns - tail_columns, vector_widths(tail_columns, tile.lanes))
-
-
-@contextmanager
-def _guard(e: Emitter, tail: Expr) -> Iterator[bool]:
-    """Yield whether code is needed at all, inside a branch if only run time can tell."""
-    if isinstance(tail, bool):
-        yield tail
-    else:
-        with e.when(tail):
-            yield True
-
-
-def _is_zero(value: Expr) -> bool:
-    return isinstance(value, int) and value == 0
 
 
 def _present(count: Expr) -> Expr:
@@ -152,8 +142,9 @@ def _present(count: Expr) -> Expr:
 @dataclass(frozen=True)
 class _Code:
     """What all row tiles of a panel share: it starts at `column`, its vectors have `widths`, and
-    its `weights` have `pitch` elements from one k to the next.  Sums go to
-    `staged` if there is one; what is `before` is finished beside the first segment's products."""
+        its `weights` have `pitch` elements from one k to the next.  Sums go to
+        `staged` if there is one; what is `before` is finished beside the first segment's products.
+    Sums of pairs have `ends`."""
 
     tile: Tile
     column: Expr
@@ -167,6 +158,7 @@ class _Code:
     ahead: Ahead | None
     initial: Source | None
     before: Beside | None
+    ends: Ends | None
 
     @property
     def vectors(self) -> list[tuple[int, int, int]]:
@@ -206,6 +198,8 @@ def _tile(e: Emitter, code: _Code, row: Expr, count: int) -> None:
     for r in range(count):
         for v, start, lanes in vectors:
             value = e.get(sums[r][v])
+            if code.ends is not None:
+                value = e.let(code.ends.of(e, row + r, lanes, value))
             if code.staged is None:
                 code.sink(e, row + r, column + start, lanes, value)
             else:
@@ -270,6 +264,19 @@ def _accumulate(
             for v, _, lanes in code.vectors:
                 add(r, v, splat(x, lanes) * w[v])
 
+    def pair_step(k: Expr) -> None:
+        w, after = (
+            [
+                e.let(e.load(weights, (k + i) * pitch + start, lanes))
+                for _, start, lanes in code.vectors
+            ]
+            for i in (0, 1)
+        )
+        for r in rows:
+            x, next_x = (e.let(e.load(a, r * segment.stride + k + i)) for i in (0, 1))
+            for v, _, lanes in code.vectors:
+                add(r, v, (splat(x, lanes) + after[v]) * (splat(next_x, lanes) + w[v]))
+
     def lane_steps(k: Expr, steps: int) -> None:
         if segment.side_by_side:
             x = [e.let(e.load(a, k * len(sums) + r * steps, steps)) for r in rows]
@@ -286,8 +293,12 @@ def _accumulate(
 
     def steps(k: Expr, count: int) -> None:
         if not tile.lane_a:
+            paired = range(count // GROUP * tile.pairs)
+            for group in paired:
+                pair_step(k + group * GROUP)
             for step in range(count):
-                broadcast_step(k + step)
+                if step // GROUP not in paired or step % GROUP >= 2:
+                    broadcast_step(k + step)
             return
         for start in range(0, count, 4):
             if count - start >= 4:

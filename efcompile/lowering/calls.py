@@ -8,16 +8,19 @@ import torch
 from torch.fx import GraphModule, Node
 
 from efcompile.kernels.kernel import OpCall, Operand
+from efcompile.lowering.magnitudes import RMS
 from efcompile.ops import arguments, op_of
 from efcompile.passes.base import constant
 
 
 def operand_of(graph_module: GraphModule, node: Node) -> Operand:
-    """Shape and dtype of a node's value, with the value itself if it is a constant."""
+    """Shape and dtype of a node's value, with the value itself if it is a constant, and how large
+    it is if that was measured."""
     value = node.meta["val"]
     tensor = constant(graph_module, node)
     array = None if tensor is None else np.ascontiguousarray(tensor.cpu().numpy())
-    return Operand(tuple(int(d) for d in value.shape), dtype_name(value.dtype), array)
+    shape = tuple(int(d) for d in value.shape)
+    return Operand(shape, dtype_name(value.dtype), array, node.meta.get(RMS))
 
 
 def dtype_name(dtype: torch.dtype) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from efcompile.errors import UnsupportedOpError
@@ -17,6 +18,7 @@ from efcompile.kernels.knob_source import SHIPPED, KnobSource
 from efcompile.lowering import calls, memory
 from efcompile.lowering.groups import group_leftovers
 from efcompile.lowering.leftovers import lower_group
+from efcompile.lowering.magnitudes import measure
 from efcompile.lowering.program import ALIGNMENT, Buffer, BufferKind, Call, KernelFunction, Program
 from efcompile.ops import op_of
 from efcompile.passes.base import source_of, sources
@@ -110,14 +112,23 @@ class _Builder:
 
 
 def lower(
-    graph_module: GraphModule, target: Target, name: str, knobs: KnobSource | None = None
+    graph_module: GraphModule,
+    target: Target,
+    name: str,
+    knobs: KnobSource | None = None,
+    examples: Sequence[Tensor] = (),
 ) -> Program:
     """Lower a legalised (fused or not) graph for `target`, kernels with the `knobs` of that source
     (default: what ships with the package).
 
+    Where a kernel's errors depend on how large activations are, they are measured on `examples`
+    of the inputs; without, they are taken to be about one.
+
     Every node's ``meta["val"]`` must be current.  Raises `UnsupportedOpError` for an op that
     neither a kernel nor the importer handles, naming the op and its module path.
     """
+    if target.pairs and examples:
+        measure(graph_module, examples)
     builder = _Builder(graph_module, target, SHIPPED if knobs is None else knobs)
     graph = graph_module.graph
     inputs = [node for node in graph.nodes if node.op == "placeholder"]

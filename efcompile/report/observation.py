@@ -46,7 +46,7 @@ class Rig:
 
     def outputs(self, graph_module: GraphModule) -> list[Tensor]:
         """The graph's flat outputs; it is legalised first, where it is not yet."""
-        return self._run(lower(self.legal(graph_module), self.target, "stage", self.knobs))
+        return self._run(self._lower(self.legal(graph_module), "stage"))
 
     def legal(self, graph_module: GraphModule) -> GraphModule:
         """The graph in the dialect, not compared with what it was."""
@@ -65,9 +65,12 @@ class Rig:
         seen = [node for node in graph_module.graph.nodes if is_visible(node)]
         end.args = ((*results, *seen),)
         graph_module.recompile()
-        program = lower(graph_module, self.target, "nodes", self.knobs)
+        program = self._lower(graph_module, "nodes")
         values = self._run(program)[len(results) :]
         return {node.name: value for node, value in zip(seen, values, strict=True)}
+
+    def _lower(self, legal: GraphModule, name: str) -> Program:
+        return lower(legal, self.target, name, self.knobs, self.inputs)
 
     def _run(self, program: Program) -> list[Tensor]:
         key = digest(program)

@@ -81,7 +81,17 @@ def detect_host() -> Target:
         os="linux",
         object_format="elf",
         strassen=arch == "x86_64",
+        pairs=adds_beside(cpuinfo) and vector_bits == 512,
     )
+
+
+def adds_beside(cpuinfo: str) -> bool:
+    """Whether cores have pipes for additions beside those of the multiply-adds, from the text of
+    ``/proc/cpuinfo``: AMD's since Zen (family 17h), not Intel's."""
+    vendor = re.search(r"^vendor_id\s*:\s*(\S+)$", cpuinfo, re.MULTILINE)
+    family = re.search(r"^cpu family\s*:\s*(\d+)$", cpuinfo, re.MULTILINE)
+    amd = vendor is not None and vendor[1] == "AuthenticAMD"
+    return amd and family is not None and int(family[1]) >= 0x17
 
 
 def missing_features(target: Target) -> tuple[str, ...]:

@@ -33,8 +33,10 @@ def resolve(
     Raises `TargetError` for an unknown name, CPU or feature (with the nearest known one), and
     for features without which the kernels cannot run.
     """
+    beside = False
     if name == "host":
         host = detect_host()
+        beside = host.pairs
         if cpu is None and features is None:
             return _for_threads(replace(host, strassen=host.strassen and not compact), threads)
         triple, default_cpu, known_sizes = host.triple, host.cpu, _sizes(host)
@@ -65,6 +67,7 @@ def resolve(
         os=system.os,
         object_format=system.object_format,
         strassen=system.arch == "x86_64" and not compact,
+        pairs=beside and vector_bits == 512,
         **(_sizes(core) | known_sizes),
     )
     return _for_threads(described, threads)

@@ -13,7 +13,8 @@ class Target:
     (L1 data, L2) and shared (last level).  Kernels read these fields for their default
     knobs and nothing else, so two targets with equal fields get equal code.  With `strassen`
     large products are made in seven for eight, where that is faster; it takes 7/4 of the room
-    of their weights (`efcompile.kernels.strassen`).
+    of their weights (`efcompile.kernels.strassen`).  With `pairs` its cores have pipes for
+    additions beside those of the multiply-adds, which products use (`efcompile.kernels.pairs`).
     """
 
     name: str
@@ -29,6 +30,7 @@ class Target:
     os: Literal["linux", "android", "ios", "macos"]
     object_format: Literal["elf", "macho"]
     strassen: bool = False
+    pairs: bool = False
 
     @property
     def arch(self) -> Literal["x86_64", "aarch64"]:

@@ -45,6 +45,7 @@ def test_panel_by_panel(change: dict[str, Any], rows: int, target: Target) -> No
 def test_rings_hold_all_channels_and_the_middle_rows_a_step() -> None:
     axis = Axis(14, 3, 1, 1)
     shape = Shape(1, 8, 64, 8, axis, axis, True, True, True, True, "relu", "relu")
-    one, two = (Scratch.of(shape, rows, choose_tile(14, 64, HOST, 8), 7) for rows in (1, 2))
+    up, down = choose_tile(14, 64, HOST, 8), choose_tile(14, 8, HOST, 64)
+    one, two = (Scratch.of(shape, rows, up, down, 7) for rows in (1, 2))
     assert one.ring == two.ring == 3 * 14 * 64
     assert two.middle == 2 * one.middle and two.bytes - one.bytes == 4 * one.middle

@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from efcompile.targets.cpus import CPUS
-from efcompile.targets.host import caches_of, cpu_name, cpu_of, detect_host, missing_features
+from efcompile.targets.host import (
+    adds_beside,
+    caches_of,
+    cpu_name,
+    cpu_of,
+    detect_host,
+    missing_features,
+)
 from efcompile.targets.resolve import resolve
 
 AVX2 = "processor\t: 0\nflags\t\t: fpu sse2 avx avx2 fma f16c bmi2\n"
@@ -41,6 +48,20 @@ def test_half_an_avx512_is_not_used() -> None:
 
 def test_a_machine_without_fma_shows_what_it_lacks() -> None:
     assert cpu_of("x86_64", AVX2.replace(" fma", "")) == ("x86-64-v3", ("avx2",))
+
+
+@pytest.mark.parametrize(
+    ("vendor", "family", "beside"),
+    [("AuthenticAMD", 26, True), ("AuthenticAMD", 23, True), ("AuthenticAMD", 21, False),
+     ("GenuineIntel", 26, False)],
+)  # fmt: skip
+def test_zen_cores_add_beside_multiplying(vendor: str, family: int, beside: bool) -> None:
+    text = f"processor\t: 0\nvendor_id\t: {vendor}\ncpu family\t: {family}\nmodel\t\t: 2\n"
+    assert adds_beside(text) == beside
+
+
+def test_who_does_not_tell_adds_nothing_beside() -> None:
+    assert not adds_beside(AVX512) and not adds_beside(PI5)
 
 
 def test_arm_cores_by_part_number() -> None:

@@ -130,6 +130,15 @@ def test_compact_weights_keep_their_size() -> None:
     assert not resolve("host", compact=True).strassen
 
 
+def test_pairs_are_for_this_machine_with_wide_vectors() -> None:
+    host = resolve("host")
+    assert not host.pairs or host.vector_bits == 512
+    assert not resolve("x86_64-linux-gnu", cpu="x86-64-v4").pairs
+    if host.arch == "x86_64":
+        assert not resolve("host", cpu="x86-64-v3").pairs
+        assert resolve("host", cpu=host.cpu).pairs == host.pairs
+
+
 def test_work_is_cut_for_no_more_cores_than_threads() -> None:
     whole = resolve("arm64").cores
     assert resolve("arm64", threads=1).cores == 1
