@@ -31,6 +31,7 @@ from efcompile.kernels.conv_space import (
 )
 from efcompile.kernels.emit import Emitter, Expr, View, int32
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
+from efcompile.kernels.pairs import pack_borders
 from efcompile.kernels.register_tile import pack_panels
 from efcompile.kernels.rows import copy_padded, gemm_rows, larger, smaller
 from efcompile.kernels.segment import Segment
@@ -77,6 +78,11 @@ def pack(call: OpCall, shape: ConvShape, knobs: Knobs) -> list[str | Array]:
     if knobs.strassen:
         return conv_strassen.pack(call, knobs.tile)
     weight = call.value("weight")
+    if knobs.tile.pairs:
+        above, left = shape.padding if in_place(shape) else (0, 0)
+        bias, rms = call.constant("bias"), call.operand("x").rms
+        product = pack_borders(weight, bias, knobs.tile, rms, above, left)
+        return ["x", *product, *call.present("residual")]
     if shape.nchw:
         weight = weight.transpose(0, 3, 1, 2)
     per_group = weight.reshape(shape.groups, shape.filters // shape.groups, -1)
@@ -93,7 +99,8 @@ def build(symbol: str, shape: ConvShape, target: Target, knobs: Knobs) -> Built:
         )
     e = Emitter()
     x, weight = e.pointer("x"), e.pointer("weight")
-    bias, residual = e.optional("bias", shape.bias), e.optional("residual", shape.residual)
+    bias = e.optional("bias", shape.bias or tile.pairs)
+    residual = e.optional("residual", shape.residual)
     out, scratch = e.pointer("out"), e.pointer("scratch")
     begin, end = e.integer("begin"), e.integer("end")
 
@@ -143,6 +150,10 @@ def build(symbol: str, shape: ConvShape, target: Target, knobs: Knobs) -> Built:
                 sink,
                 scratch if plan.stage_floats else None,
                 knobs.task_rows if asks else None,
+                copied.at(plan.copied_floats) if tile.pairs else None,
+                _borders(e, task_of, source, bias)
+                if tile.pairs and (source.above or source.left)
+                else None,
             )
     return Built(e.finish(symbol), plan.scratch_bytes, plan.tasks, chained)
 
@@ -181,6 +192,24 @@ def _copied(e: Emitter, task: _Task, whole: View, scratch: View, lanes: int) -> 
     return _Source(scratch, row.pitch, plane)
 
 
+def _borders(e: Emitter, task: _Task, source: _Source, constants: View | None) -> Any:
+    """The constants of an output row and of its first pixel, see `pack_borders`."""
+    size = task.shape.filters + 1
+
+    def of(y: Expr) -> tuple[View, View]:
+        assert constants is not None, "products of pairs have constants"
+        row = constants.at(e.let(_skipped(e, task, source, y) * (2 * size)))
+        return row, row.at(size)
+
+    return of
+
+
+def _skipped(e: Emitter, task: _Task, source: _Source, y: Expr) -> Expr:
+    """Rows of the window of output row y that are above the image."""
+    missing = e.let(source.above - (task.first + y) * task.shape.stride[0])
+    return 0 if source.above == 0 else e.hold(larger(0, missing))
+
+
 def _segments(e: Emitter, task: _Task, source: _Source, group: Expr) -> Any:
     """The runs of k under one output row of `group`, in the order of the packed weight."""
     shape = task.shape
@@ -200,8 +229,7 @@ def _segments(e: Emitter, task: _Task, source: _Source, group: Expr) -> Any:
 
     def under(y: Expr) -> Sequence[Segment]:
         row = replace(runs, a=runs.a.at(e.let(y * (shape.stride[0] * source.pitch))))
-        missing = e.let(source.above - (task.first + y) * shape.stride[0])
-        skipped = 0 if source.above == 0 else e.hold(larger(0, missing))
+        skipped = _skipped(e, task, source, y)
         return [replace(row, skipped=skipped, most_skipped=source.above, outside=source.left)]
 
     return under

@@ -7,6 +7,7 @@ from efcompile.kernels import conv_strassen
 from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.balance import even_size
 from efcompile.kernels.conv_shape import ConvShape
+from efcompile.kernels.pairs import GROUP
 from efcompile.kernels.register_tile import SHORT, Tile, choose_tile
 from efcompile.kernels.rows import PaddedRow
 from efcompile.kernels.spaces import (
@@ -78,6 +79,13 @@ def copied_floats(shape: ConvShape, rows: int) -> int:
     return planes * int(input_rows(shape, rows)) * padded_row(shape).pitch
 
 
+def has_pairs(shape: ConvShape) -> bool:
+    """Whether the product multiplies pairs: where a pixel's channels are whole groups, and no heavy
+    activation has the pipes and registers already (then it takes 4 % longer with pairs)."""
+    whole = not shape.nchw and shape.groups == 1 and shape.channels % GROUP == 0
+    return whole and shape.act in CHEAP
+
+
 def _tile(shape: ConvShape, target: Target) -> Tile:
     """The product's tile: a small one where windows overlap along channels-first rows on x86.
     A pixel's elements there are its neighbour's too, and LLVM keeps them between the two; with
@@ -88,14 +96,15 @@ def _tile(shape: ConvShape, target: Target) -> Tile:
     depth = min(shape.window, SHORT) if overlap else shape.window
     ahead = 1 if target.arch == "x86_64" and target.registers > 16 else 0
     columns = shape.filters // shape.groups
-    tile = choose_tile(shape.out_width, columns, target, depth, ahead)
+    pairs = has_pairs(shape)
+    tile = choose_tile(shape.out_width, columns, target, depth, ahead, pairs)
     weights = 4 * shape.window * columns
     pixels = shape.batch * shape.out_height * shape.out_width
     asked = pixels <= _FEW and target.l1_bytes < weights <= target.l2_bytes
     if ahead and asked and tile.rows > _LOW:
         # Then `asks_ahead` is for it: in the network 62 us for 68.
         even = -(-shape.out_width // -(-shape.out_width // _LOW))
-        tile = choose_tile(even, columns, target, depth, ahead)
+        tile = choose_tile(even, columns, target, depth, ahead, pairs)
     return tile
 
 
@@ -177,6 +186,7 @@ class Plan:
     parts: int
     tasks: int
     stage_floats: int
+    copied_floats: int
     scratch_bytes: int
 
 
@@ -188,11 +198,12 @@ def plan_of(shape: ConvShape, knobs: Knobs) -> Plan:
     blocks = -(-shape.out_height // knobs.task_rows)
     parts = max(1, -(-panels // knobs.task_panels))
     stage = 0 if shape.act in CHEAP or knobs.strassen else tile.rows * tile.panel
+    copied = 0 if knobs.strassen else copied_floats(shape, knobs.task_rows)
     if knobs.strassen:
         floats = conv_strassen.scratch_floats(shape, knobs.task_rows, tile)
     else:
-        floats = stage + copied_floats(shape, knobs.task_rows)
-    return Plan(panels, blocks, parts, shape.batch * blocks * parts, stage, 4 * floats)
+        floats = stage + copied + knobs.task_rows * shape.out_width * tile.pairs
+    return Plan(panels, blocks, parts, shape.batch * blocks * parts, stage, copied, 4 * floats)
 
 
 def asks_ahead(shape: ConvShape, target: Target, knobs: Knobs) -> bool:
@@ -266,7 +277,8 @@ def _cut_legal(shape: ConvShape, target: Target, knobs: Knobs, default: Knobs) -
 def _plain_legal(shape: ConvShape, target: Target, knobs: Knobs, default: Knobs) -> bool:
     tile, columns = knobs.tile, shape.filters // shape.groups
     usual = _plain_knobs(shape, target)
-    if tile != usual.tile and not tile_legal(tile, shape.out_width, columns, target, shape.window):
+    size = (shape.out_width, columns, target, shape.window)
+    if tile != usual.tile and not tile_legal(tile, *size, pairs=has_pairs(shape)):
         return False
     plan, tiles = plan_of(shape, knobs), -(-shape.out_width // tile.rows) * tile.rows
     asks = asks_ahead(shape, target, knobs) and prefetch_legal(

@@ -48,6 +48,24 @@ def pack_product(weight: Array, bias: Array | None, tile: Tile, rms: float | Non
     return [pack_panels(scaled.astype(np.float32), tile.panel), constants]
 
 
+def pack_borders(
+    weight: Array, bias: Array | None, tile: Tile, rms: float | None, above: int, left: int
+) -> list[Array]:
+    """Weights [N, kh, kw, C], C of whole groups, in panels, and the constants of `pack_product` for
+    windows that leave out 0 to `above` of their rows, [above + 1, 2, N + 1]: of each those that
+    leave out no column and those that leave out `left` too."""
+    flat = weight.reshape(len(weight), -1)
+    panels, constants = pack_product(flat, bias, tile, rms)
+    groups = (weight / np.float64(constants[-1])).reshape(*weight.shape[:3], -1, GROUP)
+    taps = (groups[..., 0] * groups[..., 1]).sum(-1)
+    every = np.repeat(constants.astype(np.float64)[None, None], above + 1, 0).repeat(2, 1)
+    for rows in range(above + 1):
+        for side, columns in enumerate((0, left)):
+            missing = taps.sum((1, 2)) - taps[:, rows:, columns:].sum((1, 2))
+            every[rows, side, :-1] += missing
+    return [panels, every.astype(np.float32)]
+
+
 def _power(weight: Array, rms: float | None) -> float:
     """The power of two that makes weights about as large as A."""
     ratio = (1.0 if rms is None else rms) / max(_rms(weight), _LEAST)
@@ -125,19 +143,27 @@ def store_left_sums(
                 some(rows_total - tail, tail)
 
 
+def _parts(segment: Segment) -> list[tuple[int, int]]:
+    """Starts and lengths of the parts of a run: what the first row leaves out, and the rest."""
+    outside = segment.outside
+    return [
+        (start, size) for start, size in ((0, outside), (outside, segment.depth - outside)) if size
+    ]
+
+
 def _pair_sums(
     e: Emitter, segments: Sequence[Segment], first: Expr, rows: int, lanes: int
 ) -> list[Expr]:
     """The sums of the products of the pairs of so many rows from `first`."""
-    rests = [segment.depth // GROUP * GROUP % lanes for segment in segments]
-    widths = {lanes}.union(*(vector_widths(rest, lanes) for rest in rests))
+    parts = [depth // GROUP * GROUP % lanes for s in segments for _, depth in _parts(s)]
+    widths = {lanes}.union(*(vector_widths(rest, lanes) for rest in parts))
     totals: dict[int, list[Register]] = {
         width: [e.register(width, value=float32(0.0, width)) for _ in range(rows)]
         for width in sorted(widths)
     }
 
-    def add(at: View, segment: Segment, start: Expr, width: int) -> None:
-        for row, total in enumerate(totals[width]):
+    def add(at: View, segment: Segment, start: Expr, width: int, first: int) -> None:
+        for row, total in list(enumerate(totals[width]))[first:]:
             here = start + row * segment.stride
             x, y = e.let(e.load(at, here, width)), e.load(at, here, width)
             # Elements of the lowest lane of every group are products of its pair; the others
@@ -145,20 +171,25 @@ def _pair_sums(
             after = lanes_of(y, [lane | 1 for lane in range(width)])
             e.set(total, e.get(total) + x * after)
 
+    def part(at: View, segment: Segment, depth: int, first: int) -> None:
+        whole, rest = divmod(depth // GROUP * GROUP, lanes)
+        if whole:
+            with e.loop(whole, "vector") as vector:
+                add(at, segment, vector * lanes, lanes, first)
+        done = whole * lanes
+        for width in vector_widths(rest, lanes):
+            add(at, segment, done, width, first)
+            done += width
+
     def walk(at: View, segment: Segment, repeats: tuple[tuple[int, int], ...]) -> None:
         if repeats:
             (count, pitch), inner = repeats[0], repeats[1:]
-            with e.loop(count, "run") as run:
+            begin = 0 if inner else segment.skipped
+            with e.loop(count - begin, "run", begin) as run:
                 walk(at.at(run * pitch), segment, inner)
             return
-        whole, rest = divmod(segment.depth // GROUP * GROUP, lanes)
-        if whole:
-            with e.loop(whole, "vector") as vector:
-                add(at, segment, vector * lanes, lanes)
-        done = whole * lanes
-        for width in vector_widths(rest, lanes):
-            add(at, segment, done, width)
-            done += width
+        for start, depth in _parts(segment):
+            part(at.at(start), segment, depth, first=1 if start < segment.outside else 0)
 
     for segment in segments:
         walk(segment.a.at(e.let(first * segment.stride)), segment, segment.repeats)

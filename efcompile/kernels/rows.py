@@ -119,31 +119,37 @@ def gemm_rows(
     stage: View | None,
     most_rows: int | None = None,
     left_sums: View | None = None,
+    borders: Callable[[Expr], tuple[View, View]] | None = None,
 ) -> None:
     """`gemm` over `rows` image rows of `width` pixels each, row y having its own
     ``segments(y)`` and ``sink(y)``.  A weight panel stays in the cache while all rows go by.
     With `most_rows`, what `rows` is but for the last task, weights are prefetched.
     What segments have `outside` is left of the image row: only its first tile leaves it out.
-    `left_sums` is scratch of a float for each pixel, for tiles with `pairs`."""
+    For tiles with `pairs` `left_sums` is scratch of a float for each pixel, and where something is
+    left out ``borders(y)`` is the bias of row y and that of its first pixel."""
     tiles = -(-width // tile.rows)
     ahead = (
         None if most_rows is None else Prefetch.over(most_rows * tiles * tile.rows, columns, tile)
     )
 
+    def parts_of(y: Expr) -> list[tuple[Span, Sequence[Segment]]]:
+        first = segments(y)
+        if not (width > tile.rows and any(segment.outside for segment in first)):
+            return [(Span.whole(width, tile.rows), first)]
+        after = Span(1, width // tile.rows - 1, width % tile.rows != 0)
+        inner = [replace(segment, outside=0) for segment in first]
+        return [(Span(0, 1, False), first), (after, inner)]
+
     def all_rows(part: Span) -> None:
         with e.loop(rows, "y") as y:
-            moved = None if ahead is None else replace(ahead, done=y * tiles)
-            first = segments(y)
-            parts = [(Span.whole(width, tile.rows), first, moved)]
-            if width > tile.rows and any(segment.outside for segment in first):
-                after = Span(1, width // tile.rows - 1, width % tile.rows != 0)
-                begun = None if moved is None else replace(moved, done=y * tiles + 1)
-                inner = [replace(segment, outside=0) for segment in first]
-                parts = [(Span(0, 1, False), first, moved), (after, inner, begun)]
-            for tiles_of, where, asked in parts:
+            begin = bias if borders is None else borders(y)[0]
+            for number, (tiles_of, where) in enumerate(parts_of(y)):
+                asked = None if ahead is None else replace(ahead, done=y * tiles + number)
+                pixel = borders and number == 0 and any(segment.outside for segment in where)
                 gemm(
-                    e, tile, columns, width, tiles_of, part, where, weights, bias, sink(y),
+                    e, tile, columns, width, tiles_of, part, where, weights, begin, sink(y),
                     stage, prefetch=asked, left_sums=left_of(y),
+                    first_bias=borders(y)[1] if borders and pixel else None,
                 )  # fmt: skip
 
     def left_of(y: Expr) -> View | None:
@@ -151,8 +157,8 @@ def gemm_rows(
 
     if left_sums is not None:
         with e.loop(rows, "y") as y:
-            store_left_sums(e, tile, columns, width, Span.whole(width, tile.rows), segments(y),
-                            bias, left_of(y))  # fmt: skip
+            for tiles_of, where in parts_of(y):
+                store_left_sums(e, tile, columns, width, tiles_of, where, bias, left_of(y))
     if not (isinstance(panels.count, int) and panels.count == 0):
         with e.loop(panels.count, "panel") as index:
             all_rows(Span(e.let(index + panels.first), 1, False))

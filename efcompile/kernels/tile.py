@@ -64,6 +64,7 @@ def gemm(
     initial: Source | None = None,
     beside: bool = True,
     left_sums: View | None = None,
+    first_bias: View | None = None,
 ) -> None:
     """Emit the product for the row tiles of `rows` and the column panels of `panels`.
 
@@ -72,7 +73,8 @@ def gemm(
     sink runs over them in a small loop, or, where that pays and it may, `beside` the next tile's
     products (`deferred`): for epilogues too heavy for the accumulators.
     Sums start from `initial`, by default from the bias or from zero.  For a tile with `pairs`,
-    weights and bias are those of `pack_product`, and `left_sums` those of the rows.
+    weights and bias are those of `pack_product`, and `left_sums` those of the rows; of a tile's
+    first row, which leaves out what is `outside`, the bias is `first_bias`.
     """
     ends = Ends.found(e, tile, columns, bias, left_sums)
     panel = tile.panel
@@ -98,7 +100,7 @@ def gemm(
                 before = Beside(last, segments[0].steps(tile), _present(index))
             code = _Code(
                 tile, column, widths, segments, w, pitch, bias, sink, sums, ahead, initial, before,
-                ends,
+                ends, first_bias,
             )  # fmt: skip
             _tile(e, code, row, count)
             if sums is not None and not (deferred and count == tile.rows):
@@ -159,6 +161,7 @@ class _Code:
     initial: Source | None
     before: Beside | None
     ends: Ends | None
+    first_bias: View | None
 
     @property
     def vectors(self) -> list[tuple[int, int, int]]:
@@ -180,6 +183,9 @@ def _tile(e: Emitter, code: _Code, row: Expr, count: int) -> None:
         for _, start, lanes in vectors
     ]
     sums = [[e.register(lanes, value=initial[v]) for v, _, lanes in vectors] for _ in range(count)]
+    if code.first_bias is not None:
+        for v, start, lanes in vectors:
+            e.set(sums[0][v], e.load(code.first_bias, column + start, lanes))
     if code.initial is not None:
         for r in range(count):
             for v, start, lanes in vectors:

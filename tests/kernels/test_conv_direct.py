@@ -66,6 +66,9 @@ IN_PLACE: list[dict[str, Any]] = [
     {"stride": [2, 2], "image": (1, 6, 128, 19), "filters": 37, "bias": None},
     {"stride": [3, 3], "image": (2, 14, 131, 3), "kernel": (4, 4), "padding": [2, 2]},
     {"stride": [1, 2], "image": (1, 9, 120, 4), "kernel": (1, 3), "padding": [0, 1]},
+    {"stride": [2, 2], "image": (2, 14, 14, 20), "act": "relu"},
+    {"stride": [3, 3], "image": (2, 14, 131, 8), "kernel": (4, 4), "padding": [2, 2]},
+    {"stride": [2, 1], "image": (1, 8, 60, 12), "kernel": (3, 1), "padding": [1, 0]},
 ]
 
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from efcompile.kernels import ffn, gemm, mlp, norm_linear, separable
+from efcompile.kernels import conv_direct, ffn, gemm, mlp, norm_linear, separable
 from efcompile.kernels.emit import Emitter, View
 from efcompile.kernels.kernel import Kernel, OpCall
 from efcompile.kernels.pairs import GROUP, pack_product, result_rms, store_left_sums
@@ -157,6 +157,11 @@ def calls(scale: float = 1.0) -> dict[str, tuple[Kernel, OpCall, dict[str, Any]]
             depthwise=torch.randn(320, 3, 3, 1) / 3, depthwise_bias=torch.randn(320) * scale,
             weight2=torch.randn(36, 320) / 18, bias2=more, residual=image,
             stride=[1, 1], padding=[1, 1], act1="gelu", act2="gelu",
+        ),
+        "conv_direct": made(
+            conv_direct.KERNEL, ("weight", "bias"), x=torch.randn(2, 28, 28, 12),
+            weight=torch.randn(40, 3, 3, 12) / 10, bias=torch.randn(40) * scale, residual=None,
+            stride=[2, 2], padding=[1, 1], dilation=[1, 1], groups=1, act="relu",
         ),
         "separable": made(
             separable.KERNEL, ("depthwise", "weight"), x=torch.randn(2, 15, 15, 72),
