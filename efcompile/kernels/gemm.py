@@ -126,6 +126,10 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
     )
 
 
+_BLOCK = 8
+"""Part of L2 that a block of rows takes which all panels go by."""
+
+
 def plain_knobs(shape: Shape, target: Target) -> Knobs:
     """Panel groups of half the L2 cache; row blocks that leave a few tasks per core.  Where
     rows had better lie side by side, one group or one block if its operand is small."""
@@ -156,6 +160,13 @@ def plain_knobs(shape: Shape, target: Target) -> Knobs:
             strassen=False,
         )
 
+    row_tile_bytes = 4 * shape.k * tile.rows
+    far = row_tile_bytes * row_tiles > target.l2_bytes // 2 and panel_bytes * panels <= (
+        target.l2_bytes // 2
+    )
+    if far and not tile.lane_a:
+        # Rows that would not stay in L2 while every panel goes by, and panels that do.
+        return knobs(max(1, target.l2_bytes // _BLOCK // row_tile_bytes), panels, False)
     if not (tile.lane_a and pays(shape.n, shape.k)):
         return knobs(task_row_tiles, task_panels, False)
     # With one block of rows a thread copies them once, else for every group of panels.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from efcompile.kernels import mlp_strassen
 from efcompile.kernels.activations import CHEAP
+from efcompile.kernels.deferred import spare_registers
 from efcompile.kernels.emit import Emitter, Expr, View, int32
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.mlp_shape import Shape, plain, shape_of
@@ -56,7 +57,7 @@ def block_rows(shape: Shape, target: Target) -> int:
     """Rows of a block: as many as keep the hidden block in half of L1 while both weights stay in
     L2, else (every block streams the weights from memory) in half of L2; fewer if that
     would leave a core without work, and rather a divisor of m than not (on NEON first of all
-    a multiple of what its tiles take best)."""
+    a multiple of what its tiles take best; of pairs the one that tiles fit best)."""
     weights = 4 * shape.h * (shape.k + shape.n)
     streams = weights > target.l2_bytes // 2
     budget = target.l2_bytes // 2 if streams else target.l1_bytes // 2
@@ -67,28 +68,35 @@ def block_rows(shape: Shape, target: Target) -> int:
     step = NEON_ROWS if target.arch == "aarch64" and most >= NEON_ROWS else 1
     most = min((most + step // 2) // step * step, shape.m)
     divisors = [rows for rows in range(step, most + 1, step) if shape.m % rows == 0]
+    tall = [rows for rows in divisors if 2 * rows > most]
+    if target.pairs and tall:
+        return min(tall, key=lambda rows: _cycles(shape, target, _plain_knobs(shape, target, rows)))
     return divisors[-1] if divisors and 2 * divisors[-1] > most else most
 
 
 def default_knobs(shape: Shape, target: Target) -> Knobs:
     """Blocks by `block_rows`, and the tiles that fit them best; quarters where they pay."""
-    plain = _knobs(shape, target, block_rows(shape, target), strassen=False)
+    plain = _plain_knobs(shape, target, block_rows(shape, target))
     rows = mlp_strassen.block_rows(shape, target) if target.strassen else None
     if rows is None:
         return plain
-    cut = _knobs(shape, target, rows, strassen=True)
+    cut = _cut_knobs(shape, target, rows)
     return min(plain, cut, key=lambda knobs: _cycles(shape, target, knobs))
 
 
-def _knobs(shape: Shape, target: Target, rows: int, strassen: bool) -> Knobs:
-    sizes = _sizes(shape, rows, strassen=False)
-    if strassen:
-        up, down = (choose_quarter_tile(m, n, k, target) for m, n, k in sizes)
-    else:
-        up, down = (choose_tile(m, n, target, k, pairs=True) for m, n, k in sizes)
+def _plain_knobs(shape: Shape, target: Target, rows: int) -> Knobs:
+    spare = spare_registers(shape.act, shape.k, target)
+    up = choose_tile(rows, shape.h, target, shape.k, pairs=True, spare=spare)
+    down = choose_tile(rows, shape.n, target, shape.h, pairs=True)
     whole = up.lane_a and up.rows == down.rows and fits(shape.k) and fits(shape.h)
     # On NEON asking ahead showed as instructions only.
-    return Knobs(up, down, rows, whole, prefetch=not up.lane_a, strassen=strassen)
+    return Knobs(up, down, rows, whole, prefetch=not up.lane_a, strassen=False)
+
+
+def _cut_knobs(shape: Shape, target: Target, rows: int) -> Knobs:
+    sizes = _sizes(shape, rows, strassen=False)
+    up, down = (choose_quarter_tile(m, n, k, target) for m, n, k in sizes)
+    return Knobs(up, down, rows, side_by_side=False, prefetch=True, strassen=True)
 
 
 def _sizes(shape: Shape, rows: int, strassen: bool) -> tuple[tuple[int, int, int], ...]:
@@ -173,9 +181,10 @@ def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
     if knobs.strassen and (not target.strassen or rows not in mlp_strassen.blocks(shape)):
         return False
     first, second = _sizes(shape, rows, knobs.strassen)
+    pairs, spare = not knobs.strassen, spare_registers(shape.act, shape.k, target)
     if not (
-        tile_legal(up, *first[:2], target, first[2], TWO_PRODUCTS, not knobs.strassen)
-        and tile_legal(down, *second[:2], target, second[2], TWO_PRODUCTS, not knobs.strassen)
+        tile_legal(up, *first[:2], target, first[2], TWO_PRODUCTS, pairs, spare)
+        and tile_legal(down, *second[:2], target, second[2], TWO_PRODUCTS, pairs)
     ):
         return False
     default = default_knobs(shape, target)

@@ -11,6 +11,7 @@ from typing import Any
 
 from efcompile.kernels import linear_strassen, sweep
 from efcompile.kernels.activations import CHEAP
+from efcompile.kernels.deferred import spare_registers
 from efcompile.kernels.emit import Emitter, Expr, View, int32, select, splat
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.layer_norm import normalise_row
@@ -123,7 +124,8 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
 
 def plain_knobs(shape: Shape, target: Target) -> Knobs:
     """Row blocks of a quarter of the L2 cache, cut by panels into two tasks per core."""
-    tile = choose_tile(shape.m, shape.n, target, shape.k, pairs=True)
+    spare = spare_registers(shape.act, shape.k, target)
+    tile = choose_tile(shape.m, shape.n, target, shape.k, pairs=True, spare=spare)
     row_tiles = max(1, shape.m // tile.rows)
     fitting = max(1, target.l2_bytes // 4 // (4 * shape.k * tile.rows))
     blocks = max(-(-row_tiles // fitting), min(row_tiles, target.cores))
@@ -221,8 +223,9 @@ def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
 
 def _plain_legal(shape: Shape, target: Target, knobs: Knobs, prefetch: bool) -> bool:
     """The same of a product that is not cut into quarters, where `prefetch` is usual."""
+    spare = spare_registers(shape.act, shape.k, target)
     if not (
-        tile_legal(knobs.tile, shape.m, shape.n, target, shape.k, pairs=True)
+        tile_legal(knobs.tile, shape.m, shape.n, target, shape.k, pairs=True, spare=spare)
         and min(knobs.task_row_tiles, knobs.task_panels) >= 1
         and sweep.legal(knobs.rows, target)
     ):

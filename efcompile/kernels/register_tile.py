@@ -74,10 +74,11 @@ def choose_tile(
     depth: int | None = None,
     steps_ahead: int = 0,
     pairs: bool = False,
+    spare: int = 0,
 ) -> Tile:
     """The tile that covers m x n at the least `cost` within the registers, for a product of
     `depth` elements of k (None: many), with room for the weights of so many steps more; by `pairs`
-    if the target gains by them.
+    if the target gains by them, which then leave `spare` registers.
 
     x86 cores look so far ahead that the end of one tile goes under the next if a short one has
     no more than 14 sums (measured; 12 is the most that 16 registers allow).
@@ -99,7 +100,7 @@ def choose_tile(
         (rows, vectors)
         for vectors in range(1, min(MOST_VECTORS, -(-n // target.lanes)) + 1)
         for rows in range(1, min(m, target.registers) + 1)
-        if in_registers(rows, max(vectors, rest_vectors(vectors)), target, pairs)
+        if in_registers(rows, max(vectors, rest_vectors(vectors)), target, pairs, spare)
         and cached(vectors)
         and not (short and rows * vectors > 14)
         and (rows + 1 + steps_ahead) * vectors <= target.registers
@@ -109,12 +110,15 @@ def choose_tile(
     return Tile(rows, vectors, target.lanes, unroll, lane_a=neon, pairs=pairs)
 
 
-def in_registers(rows: int, vectors: int, target: Target, pairs: bool = False) -> bool:
+def in_registers(
+    rows: int, vectors: int, target: Target, pairs: bool = False, spare: int = 0
+) -> bool:
     """Whether a tile's sums, weights and elements of A are in registers: of A all that belong to
-    a step's rows on NEON, else the one that is broadcast.  Of a pair both are, and two sums."""
+    a step's rows on NEON, else the one that is broadcast.  Of a pair both are, and two sums,
+    and `spare` registers are left."""
     elements = rows if target.arch == "aarch64" else 1
     if pairs:
-        return rows * vectors + 2 * vectors + 4 <= target.registers
+        return rows * vectors + 2 * vectors + 4 + spare <= target.registers
     return rows * vectors + vectors + elements <= target.registers
 
 

@@ -74,11 +74,12 @@ def tile_legal(
     depth: int | None = None,
     slack: float = ONE_PRODUCT,
     pairs: bool = False,
+    spare: int = 0,
 ) -> bool:
     """Whether a product of m rows, n columns and `depth` elements of k (None: many) can be made
     of tiles like this one, and is nearly as fast as of `choose_tile`'s: within `slack` times.
-    A kernel that can multiply `pairs` says so."""
-    usual = choose_tile(m, n, target, depth, pairs=tile.pairs) if m >= 1 else tile
+    A kernel that can multiply `pairs` says so, and how many registers its tiles of them leave."""
+    usual = choose_tile(m, n, target, depth, pairs=tile.pairs, spare=spare) if m >= 1 else tile
     return (
         tile.lanes == target.lanes
         and tile.lane_a == (target.arch == "aarch64")
