@@ -7,6 +7,7 @@ from efcompile.kernels import conv_strassen
 from efcompile.kernels.activations import CHEAP
 from efcompile.kernels.balance import even_size
 from efcompile.kernels.conv_shape import ConvShape
+from efcompile.kernels.deferred import spare_registers
 from efcompile.kernels.pairs import GROUP
 from efcompile.kernels.register_tile import SHORT, Tile, choose_tile
 from efcompile.kernels.rows import PaddedRow
@@ -80,10 +81,8 @@ def copied_floats(shape: ConvShape, rows: int) -> int:
 
 
 def has_pairs(shape: ConvShape) -> bool:
-    """Whether the product multiplies pairs: where a pixel's channels are whole groups, and no heavy
-    activation has the pipes and registers already (then it takes 4 % longer with pairs)."""
-    whole = not shape.nchw and shape.groups == 1 and shape.channels % GROUP == 0
-    return whole and shape.act in CHEAP
+    """Whether the product can multiply pairs: where a pixel's channels are whole groups."""
+    return not shape.nchw and shape.groups == 1 and shape.channels % GROUP == 0
 
 
 def _tile(shape: ConvShape, target: Target) -> Tile:
@@ -97,14 +96,15 @@ def _tile(shape: ConvShape, target: Target) -> Tile:
     ahead = 1 if target.arch == "x86_64" and target.registers > 16 else 0
     columns = shape.filters // shape.groups
     pairs = has_pairs(shape)
-    tile = choose_tile(shape.out_width, columns, target, depth, ahead, pairs)
+    spare = spare_registers(shape.act, depth, target)
+    tile = choose_tile(shape.out_width, columns, target, depth, ahead, pairs, spare)
     weights = 4 * shape.window * columns
     pixels = shape.batch * shape.out_height * shape.out_width
     asked = pixels <= _FEW and target.l1_bytes < weights <= target.l2_bytes
     if ahead and asked and tile.rows > _LOW:
         # Then `asks_ahead` is for it: in the network 62 us for 68.
         even = -(-shape.out_width // -(-shape.out_width // _LOW))
-        tile = choose_tile(even, columns, target, depth, ahead, pairs)
+        tile = choose_tile(even, columns, target, depth, ahead, pairs, spare)
     return tile
 
 
