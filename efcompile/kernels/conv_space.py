@@ -12,6 +12,7 @@ from efcompile.kernels.pairs import GROUP
 from efcompile.kernels.register_tile import SHORT, Tile, choose_tile
 from efcompile.kernels.rows import PaddedRow
 from efcompile.kernels.spaces import (
+    pair_choices,
     prefetch_choices,
     prefetch_legal,
     scratch_legal,
@@ -241,6 +242,7 @@ def choices(shape: ConvShape, target: Target) -> dict[str, tuple[int, ...]]:
     return {
         **tiles,
         **unroll_choices("tile", target),
+        **(pair_choices("tile", target) if has_pairs(shape) else {}),
         "task_rows": tuple(sorted(rows)),
         "task_panels": tuple(sorted(panels)),
         **prefetch_choices(target),

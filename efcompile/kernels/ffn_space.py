@@ -13,6 +13,7 @@ from efcompile.kernels.side_by_side import fits
 from efcompile.kernels.spaces import (
     TWO_PRODUCTS,
     aside_legal,
+    pair_choices,
     pixel_choices,
     pixels_legal,
     prefetch_choices,
@@ -293,6 +294,8 @@ def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
         **({} if default.up.lane_a else {"by_panels": (0, 1)}),
         **({"strassen": (0, 1)} if blocks else {}),
         **({"side_by_side": (0, 1)} if copies else {}),
+        **pair_choices("up", target),
+        **pair_choices("down", target),
         **prefetch_choices(target, copies),
     }
 

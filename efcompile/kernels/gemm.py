@@ -22,6 +22,7 @@ from efcompile.kernels.segment import Segment
 from efcompile.kernels.side_by_side import fits, lay_side_by_side, pays
 from efcompile.kernels.spaces import (
     aside_legal,
+    pair_choices,
     prefetch_choices,
     prefetch_legal,
     scratch_legal,
@@ -241,6 +242,7 @@ def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
     values = {
         **tile_choices("tile", shape.m, shape.n, target),
         **unroll_choices("tile", target, copies),
+        **pair_choices("tile", target),
         "task_row_tiles": sizes(plan.row_tiles, default.task_row_tiles),
         "task_panels": sizes(plan.panels, default.task_panels),
         **({"side_by_side": (0, 1)} if copies else {}),

@@ -19,6 +19,7 @@ from efcompile.kernels.side_by_side import SideBySide, fits, lay_side_by_side, o
 from efcompile.kernels.spaces import (
     TWO_PRODUCTS,
     aside_legal,
+    pair_choices,
     prefetch_choices,
     prefetch_legal,
     scratch_legal,
@@ -168,6 +169,8 @@ def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
         "rows": tuple(sorted(rows)),
         **({"strassen": (0, 1)} if cuts else {}),
         **({"side_by_side": (0, 1)} if copies else {}),
+        **pair_choices("up", target),
+        **pair_choices("down", target),
         **prefetch_choices(target, copies),
     }
 

@@ -16,6 +16,7 @@ from efcompile.kernels.refusal import refusal
 from efcompile.kernels.register_tile import Tile, choose_tile
 from efcompile.kernels.rows import smaller
 from efcompile.kernels.spaces import (
+    pair_choices,
     pixel_choices,
     pixels_legal,
     prefetch_choices,
@@ -165,6 +166,7 @@ def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
     return {
         **tile_choices("tile", width, shape.n, target),
         **unroll_choices("tile", target),
+        **pair_choices("tile", target),
         "pixels": pixel_choices(shape.across, target.registers),
         "rows": sizes(shape.down.out, default.rows),
         **prefetch_choices(target),

@@ -38,6 +38,11 @@ def unroll_choices(name: str, target: Target, copies: bool = False) -> dict[str,
     return {f"{name}.unroll": _UNROLLS[target.arch]} if copies or target.arch == "x86_64" else {}
 
 
+def pair_choices(name: str, target: Target) -> dict[str, tuple[int, ...]]:
+    """Values of `pairs` of the `Tile` at `name`, where the target gains by them."""
+    return {f"{name}.pairs": (0, 1)} if target.pairs else {}
+
+
 def prefetch_choices(target: Target, copies: bool = False) -> dict[str, tuple[int, ...]]:
     """Values of `prefetch`, as far as it is a choice: on NEON it goes with rows side by side."""
     return {"prefetch": (0, 1)} if copies or target.arch == "x86_64" else {}

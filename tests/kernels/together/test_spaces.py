@@ -16,6 +16,7 @@ from tests.kernels.emulated import ARM64
 from tests.kernels.harness import (
     AVX2,
     HOST,
+    PAIRS,
     assert_close,
     on_every_target,
     op_call,
@@ -63,6 +64,29 @@ def test_what_is_legal_computes_what_the_op_does(name: str, target: Target) -> N
     wanted = reference(kernel.op, **args).numpy()
     for pieces, knobs in enumerate(chosen, 2):
         assert_close(run_built(kernel, call, args, target, knobs, pieces), wanted)
+
+
+PAIRED = [
+    name
+    for name, (kernel, _) in SPACE_CASES.items()
+    if kernel.name in ("gemm", "norm_linear", "mlp", "ffn", "conv_direct", "separable")
+]
+
+
+@pytest.mark.parametrize("name", PAIRED)
+def test_with_pairs_what_is_legal_computes_what_the_op_does(name: str) -> None:
+    kernel, args, call, shape = prepared(f"large_{name}")
+    default = kernel.default_knobs(shape, PAIRS)
+    assert kernel.legal(shape, PAIRS, default)
+    wanted = reference(kernel.op, **args).numpy()
+    for pieces, knobs in enumerate([default, *different_knobs(kernel, shape, PAIRS, 2)], 1):
+        assert_close(run_built(kernel, call, args, PAIRS, knobs, pieces), wanted)
+    paths = [path for path in kernel.choices(shape, PAIRS) if path.endswith(".pairs")]
+    for path in paths:
+        turned = with_values(default, {path: 1 - int(flatten(default)[path])})
+        if kernel.legal(shape, PAIRS, turned):
+            assert_close(run_built(kernel, call, args, PAIRS, turned), wanted)
+        assert not flatten(default)[path] or not kernel.legal(shape, HOST, default)
 
 
 @pytest.mark.parametrize("name", SPACE_CASES)
