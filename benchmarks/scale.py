@@ -5,7 +5,10 @@
 At every size ours and its peers are timed in turns (`benchmarks/turns.py`).  `ms per GFLOP` is
 relative to the model at 224 pixels, batch 1; `ratio` is ours to the best peer at that size, and
 `drift` how far it is from the ratio at 224 pixels, batch 1.  Flagged are a step from one size to
-the next where our time grows more than the work by over `MARGIN`, and a drift above `DRIFT`.
+the next where our time grows more than the work by over `MARGIN`, and a ratio that is over `HOLD`
+above the model's in `RATIOS`, or above that at 224 pixels if it is larger.  (What a peer takes for
+every call, whatever its size, makes it look bad at small sizes: the less we take ourselves, the
+more our ratio grows with size.  What must hold everywhere is the goal.)
 GFLOP count what our kernels compute, a multiplication and an addition as two.
 """
 
@@ -31,7 +34,9 @@ from benchmarks.provenance import lines, provenance
 from efcompile.bundle.load import load_bundle
 
 MARGIN = 0.05
-DRIFT = 0.10
+HOLD = 0.10
+RATIOS = {"efficientformer_l1": 0.80, "efficientformerv2_s0": 0.60}
+"""Ours to the best peer, what we set out to reach at 224 pixels, batch 1."""
 _RESOLUTIONS = (128, 160, 192, 224, 256, 288, 320, 384)
 _BATCHES = (1, 2, 4, 8)
 _DEFAULT_PEERS = "ort,openvino,ncnn"
@@ -156,9 +161,13 @@ def in_sweep(points: Sequence[Point]) -> list[Row]:
         drift = None
         if point["ratio"] is not None and base["ratio"] is not None:
             drift = point["ratio"] / base["ratio"] - 1
-        flags = (
-            [f"ratio to the best peer drifts by {drift:+.0%}"] if drift and drift > DRIFT else []
-        )
+        flags = []
+        if point["ratio"] is not None and base["ratio"] is not None:
+            level = max(base["ratio"], RATIOS.get(point["model"], 0.0))
+            if point["ratio"] > (1 + HOLD) * level:
+                flags.append(
+                    f"ratio {point['ratio']:.2f} to the best peer does not hold {level:.2f}"
+                )
         step = _cost(point) / _cost(points[i - 1]) - 1 if i else 0.0
         if step > MARGIN:
             flags.append(f"time grows {step:.0%} more than the work since the size before")

@@ -1,12 +1,14 @@
 import pytest
 
 from benchmarks.peers.registry import OURS
-from benchmarks.scale import SWEEPS, Point, Size, in_sweep, measure
+from benchmarks.scale import HOLD, RATIOS, SWEEPS, Point, Size, in_sweep, measure
 
 
-def _point(resolution: int, gflop: float, ms: float, ratio: float | None = 0.5) -> Point:
+def _point(
+    resolution: int, gflop: float, ms: float, ratio: float | None = 0.5, model: str = "m"
+) -> Point:
     return {
-        "model": "m",
+        "model": model,
         "resolution": resolution,
         "batch": 1,
         "gflop": gflop,
@@ -36,6 +38,18 @@ def test_a_worse_ratio_is_flagged_and_a_better_one_is_not() -> None:
     assert [row["drift"] for row in rows] == pytest.approx([-0.2, 0, 0.2])
     assert [len(row["flags"]) for row in rows] == [0, 0, 1]
     assert in_sweep([_point(224, 1, 1, None)])[0]["drift"] is None
+
+
+def test_what_must_hold_is_the_ratio_we_set_out_to_reach() -> None:
+    name = "efficientformerv2_s0"
+    level = RATIOS[name]
+    ratios = (level - 0.2, level, (1 + HOLD) * level - 0.01, (1 + HOLD) * level + 0.01)
+    sizes = (224, 256, 288, 320)
+    points = [_point(size, 1, 1, r, name) for size, r in zip(sizes, ratios, strict=True)]
+    rows = in_sweep(points)
+    assert [len(row["flags"]) for row in rows] == [0, 0, 0, 1]
+    assert rows[3]["flags"] == ["ratio 0.67 to the best peer does not hold 0.60"]
+    assert RATIOS.keys() == {sweep[0].model for sweep in SWEEPS}
 
 
 def test_every_sweep_has_its_base_and_grows() -> None:
