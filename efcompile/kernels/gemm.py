@@ -167,7 +167,8 @@ def plain_knobs(shape: Shape, target: Target) -> Knobs:
     )
     if far and not tile.lane_a:
         # Rows that would not stay in L2 while every panel goes by, and panels that do.
-        return knobs(max(1, target.l2_bytes // _BLOCK // row_tile_bytes), panels, False)
+        most = target.l2_bytes // _BLOCK // row_tile_bytes
+        return knobs(even_size(row_tiles, most, target.cores), panels, False)
     if not (tile.lane_a and pays(shape.n, shape.k)):
         return knobs(task_row_tiles, task_panels, False)
     # With one block of rows a thread copies them once, else for every group of panels.

@@ -243,7 +243,7 @@ def test_sanitizers_see_what_they_should(tmp_path: Path) -> None:
     source = tmp_path / "bad.c"
     source.write_text(
         "#include <pthread.h>\n#include <stdlib.h>\nstatic int shared;\n"
-        "static void *add(void *p) { ++shared; return p; }\n"
+        "static void *add(void *p) { for (int i = 0; i < 9999; ++i) ++shared; return p; }\n"
         "int main(void) { pthread_t t; pthread_create(&t, 0, add, 0); add(0);\n"
         "  pthread_join(t, 0); volatile char *p = malloc(8); char c = p[8]; free((void *)p);\n"
         "  return c & 0; }\n"
