@@ -40,9 +40,11 @@ class Shape:
 @dataclass(frozen=True)
 class Knobs:
     """`pixels` of an output row that are in registers together: many share column sums, few
-    waste less at a row's end."""
+    waste less at a row's end.  The image is gone over once for each of `blocks` of its channels:
+    the rows under a window are to stay in L1."""
 
     pixels: int
+    blocks: int
 
 
 def shape_of(call: OpCall) -> Shape | str:
@@ -95,8 +97,23 @@ def plain(shape: Shape) -> Any:
 
 
 def default_knobs(shape: Shape, target: Target) -> Knobs:
-    """The tile, a register for each input column under it, with the fewest loads for a row."""
-    return Knobs(min(_tiles(shape, target), key=lambda pixels: _loads(shape, pixels)))
+    """The tile, a register for each input column under it, with the fewest loads for a row, and
+    as many blocks as L1 asks for."""
+    pixels = min(_tiles(shape, target), key=lambda pixels: _loads(shape, pixels))
+    window = 4 * shape.width * shape.channels * (shape.kernel + 1)
+    fitting = [n for n in _blocks(shape, target) if 4 * window <= 3 * n * target.l1_bytes]
+    return Knobs(pixels, min(fitting, default=_blocks(shape, target)[-1]))
+
+
+def _blocks(shape: Shape, target: Target) -> list[int]:
+    """Numbers of equal blocks of whole vectors, of which each pixel has a few cache lines."""
+    vectors = shape.channels // target.lanes if shape.channels % target.lanes == 0 else 1
+    least = -(-_LINES * 64 // (4 * target.lanes))
+    return [1, *(n for n in range(2, vectors // least + 1) if vectors % n == 0)]
+
+
+_LINES = 4
+"""Cache lines of a pixel that a block has at least: of fewer each row is a new walk."""
 
 
 def _tiles(shape: Shape, target: Target) -> range:
@@ -114,15 +131,17 @@ def _loads(shape: Shape, pixels: int) -> int:
 
 def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
     """Tiles of pixels that are not far from the fewest loads."""
-    pixels = [p for p in _tiles(shape, target) if legal(shape, target, Knobs(p))]
-    return {"pixels": tuple(pixels)}
+    pixels = [p for p in _tiles(shape, target) if legal(shape, target, Knobs(p, 1))]
+    return {"pixels": tuple(pixels), "blocks": tuple(_blocks(shape, target))}
 
 
 def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
     """Whether the tile fits into the registers and has few loads."""
     least = _loads(shape, default_knobs(shape, target).pixels)
     return (
-        knobs.pixels in _tiles(shape, target) and _loads(shape, knobs.pixels) <= _MORE_LOADS * least
+        knobs.pixels in _tiles(shape, target)
+        and _loads(shape, knobs.pixels) <= _MORE_LOADS * least
+        and knobs.blocks in _blocks(shape, target)
     )
 
 
@@ -136,7 +155,7 @@ def pack(call: OpCall, shape: Shape, knobs: Knobs) -> list[str | Array]:
 
 
 def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
-    """Pointers: x, [residual], [scale], out.  A task is an output row."""
+    """Pointers: x, [residual], [scale], out.  A task is an output row's block of channels."""
     e = Emitter()
     x = e.pointer("x")
     residual = e.optional("residual", shape.residual)
@@ -147,7 +166,13 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
 
     down, across = shape.axes
     row = shape.width * shape.channels
-    with e.loop(end - begin, "task", begin) as task:
+    rows, channels = shape.batch * shape.height, shape.channels // knobs.blocks
+    # On NEON asking ahead showed as instructions only.
+    far = target.arch == "x86_64" and 8 * shape.height * row > target.l2_bytes
+    with e.loop(end - begin, "task", begin) as done:
+        # From the last on: what the call before wrote last is still in L2.
+        number = e.let(begin + end - 1 - done)
+        task, block = e.hold(number % rows), e.hold(number // rows * channels)
         y = e.hold(task % shape.height)
         first, count = down.bounds(e, y)
         top = e.let((task - down.padding + first) * row)
@@ -155,7 +180,8 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
         for run in pixel_runs(across, knobs.pixels):
             with e.loop(run.times, "pixels") as index:
                 moved = e.let(index * (run.count * shape.channels))
-                for channel, lanes in vector_runs(e, shape.channels, target.lanes):
+                for vector, lanes in vector_runs(e, channels, target.lanes):
+                    channel = e.let(block + vector)
                     here = e.let(moved + channel)
                     sums = _column_sums(e, shape, run, x.at(e.let(top + here)), count, row, lanes)
                     factor = None if scale is None else e.let(e.load(scale, channel, lanes))
@@ -170,7 +196,9 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
                         if residual is not None:
                             value = e.load(residual, spot, lanes) + value
                         e.store(out, spot, value, lanes)
-    return Built(e.finish(symbol), 0, shape.batch * shape.height)
+                        if far:
+                            e.prefetch(x, spot - (shape.kernel // 2 + 1) * row)
+    return Built(e.finish(symbol), 0, rows * knobs.blocks)
 
 
 def _column_sums(

@@ -7,7 +7,14 @@ from tests.kernels.harness import check, op_call
 
 @pytest.mark.parametrize(
     ("image", "kernel", "channels"),
-    [((9, 11), 3, 37), ((40, 45), 3, 16), ((4, 5), 5, 20), ((2, 1), 7, 3), ((6, 6), 1, 8)],
+    [
+        ((9, 11), 3, 37),
+        ((75, 91), 3, 24),
+        ((9, 14), 3, 256),
+        ((4, 5), 5, 20),
+        ((2, 1), 7, 3),
+        ((6, 6), 1, 8),
+    ],
 )
 def test_matches_reference(image: tuple[int, int], kernel: int, channels: int) -> None:
     torch.manual_seed(0)
