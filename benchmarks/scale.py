@@ -2,7 +2,8 @@
 
     python benchmarks/scale.py
 
-At every size ours and its peers are timed in turns (`benchmarks/turns.py`).  `ms per GFLOP` is
+At every size ours and its peers are timed in turns (`benchmarks/turns.py`); then, as sizes are
+minutes apart and machines drift, ours at all sizes of a sweep.  `ms per GFLOP` is of these turns,
 relative to the model at 224 pixels, batch 1; `ratio` is ours to the best peer at that size, and
 `drift` how far it is from the ratio at 224 pixels, batch 1.  Flagged are a step from one size to
 the next where our time grows more than the work by over `MARGIN`, and a ratio that is over `HOLD`
@@ -28,9 +29,10 @@ from benchmarks.case import DEFAULT_SIDE, open_case
 from benchmarks.compare import compare
 from benchmarks.output import console, table, write_json
 from benchmarks.peers.ours import Ours, bundle_path
-from benchmarks.peers.peer import Peer
+from benchmarks.peers.peer import Peer, Run
 from benchmarks.peers.registry import OURS, PEERS, chosen
 from benchmarks.provenance import lines, provenance
+from benchmarks.turns import pause_for, ratio, take_turns
 from efcompile.bundle.load import load_bundle
 
 MARGIN = 0.05
@@ -75,9 +77,10 @@ class Point(TypedDict):
 
 
 class Row(Point):
-    """A point in its sweep: cost per work relative to the base, drift of the ratio from the
-    base's, and what is flagged."""
+    """A point in its sweep: its nanoseconds in turns with the other sizes, from these its cost per
+    work relative to the base, the drift of the ratio from the base's, and what is flagged."""
 
+    turns: list[int]
     relative_cost: float
     drift: float | None
     flags: list[str]
@@ -104,7 +107,7 @@ def main(
     except ValueError as problem:
         raise typer.BadParameter(str(problem)) from problem
     host = held_to(isa, taking_part)
-    points: dict[Size, Point] = {}
+    points: dict[Size, tuple[Point, Run]] = {}
     sweeps = []
     for sweep in SWEEPS:
         if models and sweep[0].model not in models:
@@ -112,10 +115,12 @@ def main(
         for size in sweep:
             if size not in points:
                 points[size] = measure(size, taking_part, threads, rounds, seconds, host)
-        rows = in_sweep([points[size] for size in sweep])
+        runs = {str(size): points[size][1] for size in sweep}
+        turns = take_turns(runs, rounds, seconds, pause_for(threads))
+        rows = in_sweep([points[size][0] for size in sweep], list(turns.values()))
         sweeps.append(rows)
         console.print(_table(rows, taking_part, threads))
-    for point in points.values():
+    for point, _ in points.values():
         for name, reason in point["refused"].items():
             console.print(f"{_name(point)}: {name} {reason}", markup=False)
     where = provenance([OURS, *taking_part], host)
@@ -134,13 +139,16 @@ def measure(
     rounds: int,
     seconds: float,
     host: Host = NATIVE,
-) -> Point:
-    """Time ours and `peers` at one size."""
+) -> tuple[Point, Run]:
+    """Time ours and `peers` at one size; ours is handed on, still loaded."""
     with open_case(size.model, size.batch, size.resolution) as case:
         figure = compare(case, peers, threads, rounds, seconds, host)
-        manifest = load_bundle(bundle_path(Ours(host.cpu, threads).prepared(case))).manifest
+        ours = Ours(host.cpu, threads)
+        manifest = load_bundle(bundle_path(ours.prepared(case))).manifest
+        run = ours.start(case, threads)
+        run()  # loads its library, whose file goes with the case
     best = figure["best"]
-    return {
+    point: Point = {
         "model": size.model,
         "resolution": size.resolution,
         "batch": size.batch,
@@ -151,11 +159,20 @@ def measure(
         "refused": figure["refused"],
         "sampled": figure["sampled"],
     }
+    return point, run
 
 
-def in_sweep(points: Sequence[Point]) -> list[Row]:
-    """The points, in order of work, beside the base (224 pixels, batch 1) and their neighbours."""
-    (base,) = (p for p in points if (p["resolution"], p["batch"]) == (DEFAULT_SIDE, 1))
+def in_sweep(points: Sequence[Point], turns: Sequence[list[int]]) -> list[Row]:
+    """The points, in order of work, beside the base (224 pixels, batch 1) and their neighbours;
+    `turns` are the times of ours at each in turns with the others, see `Row`."""
+    sizes = [(point["resolution"], point["batch"]) for point in points]
+    origin = sizes.index((DEFAULT_SIDE, 1))
+    base = points[origin]
+
+    def cost(i: int, other: int) -> float:
+        """Of point i, per work, by the other's: the median over the turns."""
+        return ratio(turns[i], turns[other]) * points[other]["gflop"] / points[i]["gflop"]
+
     rows: list[Row] = []
     for i, point in enumerate(points):
         drift = None
@@ -168,16 +185,19 @@ def in_sweep(points: Sequence[Point]) -> list[Row]:
                 flags.append(
                     f"ratio {point['ratio']:.2f} to the best peer does not hold {level:.2f}"
                 )
-        step = _cost(point) / _cost(points[i - 1]) - 1 if i else 0.0
+        step = cost(i, i - 1) - 1 if i else 0.0
         if step > MARGIN:
             flags.append(f"time grows {step:.0%} more than the work since the size before")
-        relative = _cost(point) / _cost(base)
-        rows.append({**point, "relative_cost": relative, "drift": drift, "flags": flags})
+        rows.append(
+            {
+                **point,
+                "turns": turns[i],
+                "relative_cost": cost(i, origin),
+                "drift": drift,
+                "flags": flags,
+            }
+        )
     return rows
-
-
-def _cost(point: Point) -> float:
-    return point["ms"][OURS.name] / point["gflop"]
 
 
 def _name(point: Point | Row) -> str:
