@@ -12,7 +12,7 @@ minimax fits, rounded to float32.  Comparisons are written so that NaN takes the
 from collections.abc import Callable, Sequence
 
 from efcompile.kernels.emit import Emitter, Expr, float32, magnitude, negative_part, select
-from efcompile.kernels.exponential import fast_exp, full_exp
+from efcompile.kernels.exponential import full_exp, negated_exp
 from efcompile.kernels.gelu_table import TABLE_LANES, table_gelu
 
 Activation = Callable[[Emitter, Expr, int], Expr]
@@ -124,7 +124,7 @@ def by_pairs(e: Emitter, x: Expr, coefficients: Sequence[float], lanes: int) -> 
 
 def _one_plus_exp(e: Emitter, x: Expr, lanes: int) -> Expr:
     """``1 + exp(-x)``."""
-    return e.let(float32(1.0, lanes) + fast_exp(e, x, lanes, negate=True))
+    return e.let(float32(1.0, lanes) + negated_exp(e, x, lanes))
 
 
 _TWICE = 2 * 0.7978845608028654

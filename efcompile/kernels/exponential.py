@@ -44,16 +44,16 @@ def weight_exp(e: Emitter, x: Expr, lanes: int) -> Expr:
     return value * reinterpret(shifted << integers(23, lanes), "float32", lanes)
 
 
-def fast_exp(e: Emitter, x: Expr, lanes: int, negate: bool = False) -> Expr:
-    """``exp(x)``, or ``exp(-x)``: relative error <= 3e-7 for results from 2^-126 to 2^127.5.
+def negated_exp(e: Emitter, x: Expr, lanes: int) -> Expr:
+    """``exp(-x)``: relative error <= 3e-7 for results from 2^-126 to 2^127.5.
 
-    Smaller results are 0 below 2^-126.5, larger ones infinity; -inf gives 0, inf gives inf,
+    Smaller results are 0 below 2^-126.5, larger ones infinity; inf gives 0, -inf gives inf,
     NaN gives NaN.
     """
-    bottom, top = (-89.0, 88.0) if negate else (-88.0, 89.0)
-    x = e.let(select(x < float32(bottom, lanes), float32(bottom, lanes), x))
-    x = e.let(select(x > float32(top, lanes), float32(top, lanes), x))
-    shifted, p = _reduced(e, x, lanes, -1.0 if negate else 1.0, _MAGIC + 127)
+    bottom, top = float32(-89.0, lanes), float32(88.0, lanes)
+    x = e.let(select(x < bottom, bottom, x))
+    x = e.let(select(x > top, top, x))
+    shifted, p = _reduced(e, x, lanes, -1.0, _MAGIC + 127)
     return p * reinterpret(shifted << integers(23, lanes), "float32", lanes)
 
 

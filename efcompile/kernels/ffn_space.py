@@ -157,7 +157,7 @@ def _panel_tile(shape: Shape, target: Target) -> Tile | None:
     if small or target.arch == "aarch64" or max(shape.down.stride, shape.across.stride) > 1:
         return None
 
-    spare = max(0, spare_registers(shape.act1, shape.k, target) - _FEWER)
+    spare = _spare(shape, target)
 
     def usual_tile(pairs: bool) -> Tile:
         size = (shape.across.size, shape.c, target, shape.k)
@@ -184,9 +184,11 @@ def _panel_tile(shape: Shape, target: Target) -> Tile | None:
     return replace(best, rows=even) if best.pairs else best
 
 
-_FEWER = 2
-"""Registers that the activation does without, so that rows of 16 and 24 pixels are tiles of 8 (FFNs
-of 14 x 14 at 256 and 384 pixels take 2 and 4 % less)."""
+def _spare(shape: Shape, target: Target) -> int:
+    """Registers that the first product's tile leaves to the activation.  It does with two fewer
+    than others, so that rows of 16 and 24 pixels are tiles of 8 (FFNs of 16 x 16 and 24 x 24 take
+    2 and 4 % less)."""
+    return max(0, spare_registers(shape.act1, shape.k, target) - 2)
 
 
 def _within(
@@ -317,7 +319,7 @@ def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
     first, second = _tiled(shape, knobs.rows, target, knobs.strassen)
     pixels = {plain_knobs(shape, target).pixels, _pixels(shape, target)}
     pairs = knobs.by_panels and not knobs.strassen
-    spare = spare_registers(shape.act1, shape.k, target)
+    spare = _spare(shape, target)
     if not (
         tile_legal(up, *first[:2], target, first[2], TWO_PRODUCTS, pairs, spare)
         and tile_legal(down, *second[:2], target, second[2], TWO_PRODUCTS, pairs)

@@ -65,7 +65,8 @@ def _lower_bound(blocks: Sequence[_Block]) -> int:
 
 def _candidates(blocks: list[_Block], bound: int) -> Iterator[dict[str, int]]:
     # Chains are optimal with both ends; branches usually with the large blocks first.
-    yield _from_both_ends(blocks, bound)
+    yield _from_both_ends(blocks, bound, near=True)
+    yield _from_both_ends(blocks, bound, near=False)
     orders: tuple[Callable[[_Block], tuple[int, int]], ...] = (
         lambda b: (-b.size, b.first),
         lambda b: (-b.size * (b.last - b.first + 1), b.first),
@@ -85,15 +86,21 @@ def _lowest_gap(blocks: Sequence[_Block]) -> dict[str, int]:
     return {block.name: offset for block, offset in placed.items()}
 
 
-def _from_both_ends(blocks: Sequence[_Block], ceiling: int) -> dict[str, int]:
+def _from_both_ends(blocks: Sequence[_Block], ceiling: int, near: bool) -> dict[str, int]:
     """Place in order of definition, alternating between the bottom and just under `ceiling`;
-    what does not fit below it goes to the lowest place that is free."""
+    what does not fit below it goes to the lowest place that is free.
+
+    With `near` the lower blocks lie just under the upper ones instead: what a smaller block takes
+    of a larger one's place is then its end, which was read last and is still in the cache.
+    """
     placed: dict[_Block, int] = {}
     low = True
     for block in sorted(blocks, key=lambda b: (b.first, -b.size)):
         inside = [g for g in _gaps(block, placed, ceiling) if g[1] >= block.size]
         if inside and low:
-            placed[block] = inside[0][0]
+            start, length = inside[0]
+            under = near and start + length < ceiling
+            placed[block] = start + length - block.size if under else start
         elif inside:
             placed[block] = inside[-1][0] + inside[-1][1] - block.size
         else:

@@ -9,7 +9,7 @@ from efcompile.kernels.knobs import with_values
 from efcompile.kernels.stencil import Axis
 from efcompile.targets.target import Target
 from tests.kernels.emulated import ARM64
-from tests.kernels.harness import HOST, TARGETS
+from tests.kernels.harness import HOST, PAIRS, TARGETS
 
 pytestmark = pytest.mark.skipif(HOST.arch != "x86_64", reason="quarters and panels are for x86-64")
 
@@ -80,3 +80,12 @@ def test_there_is_a_choice(stride: int, target: Target) -> None:
         if KERNEL.legal(shape, target, with_values(default, {path: value}))
     ]
     assert len({path for path, _ in found}) > 3
+
+
+@pytest.mark.parametrize(("size", "rows"), [(14, 7), (16, 8), (24, 8), (28, 7), (48, 8)])
+def test_tiles_of_pairs_fill_a_row(size: int, rows: int) -> None:
+    target = replace(PAIRS, vector_bits=512, registers=32, l1_bytes=48 << 10, l2_bytes=1 << 20)
+    shape = shape_of(size, *((96, 384) if size < 28 else (48, 192)))
+    knobs = KERNEL.default_knobs(shape, target)
+    assert KERNEL.legal(shape, target, knobs)
+    assert knobs.up.pairs and (knobs.up.rows, knobs.up.vectors) == (rows, 2)
