@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from efcompile.kernels.ahead import LINE
 from efcompile.kernels.emit import Emitter, Expr, View, float32, int32, select, splat
 from efcompile.kernels.kernel import Array, Built, Kernel, OpCall
 from efcompile.kernels.reference import te_function
@@ -107,9 +108,8 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
 
 def _blocks(shape: Shape, target: Target) -> list[int]:
     """Numbers of equal blocks of whole vectors, of which each pixel has a few cache lines."""
-    vectors = shape.channels // target.lanes if shape.channels % target.lanes == 0 else 1
-    least = -(-_LINES * 64 // (4 * target.lanes))
-    return [1, *(n for n in range(2, vectors // least + 1) if vectors % n == 0)]
+    most = shape.channels // (_LINES * LINE)
+    return [1, *(n for n in range(2, most + 1) if shape.channels % (n * target.lanes) == 0)]
 
 
 _LINES = 4
@@ -130,13 +130,13 @@ def _loads(shape: Shape, pixels: int) -> int:
 
 
 def choices(shape: Shape, target: Target) -> dict[str, tuple[int, ...]]:
-    """Tiles of pixels that are not far from the fewest loads."""
+    """Tiles of pixels that are not far from the fewest loads, and blocks of channels."""
     pixels = [p for p in _tiles(shape, target) if legal(shape, target, Knobs(p, 1))]
     return {"pixels": tuple(pixels), "blocks": tuple(_blocks(shape, target))}
 
 
 def legal(shape: Shape, target: Target, knobs: Knobs) -> bool:
-    """Whether the tile fits into the registers and has few loads."""
+    """Whether the tile fits into the registers and has few loads, and there are such blocks."""
     least = _loads(shape, default_knobs(shape, target).pixels)
     return (
         knobs.pixels in _tiles(shape, target)
