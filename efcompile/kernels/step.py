@@ -49,12 +49,14 @@ def step_rows(
     scratch_bytes: Callable[[int], int],
     target: Target,
 ) -> int:
-    """Rows of a step: enough pixels to be worth a pass over the weights, so one row where they
-    lie in L1, about 28 pixels from L2, and from beyond it (where they would not stay in L2
+    """Rows of a step: enough pixels to be worth a pass over the weights, so one row where both
+    lie in L1, at least 28 pixels from L2, and from beyond it (where they would not stay in L2
     anyway) what L2 holds, as long as every core has a step.  A step of so many rows needs
     ``scratch_bytes(rows)``."""
-    enough, budget = -(-28 // across.out), target.l2_bytes // 2
-    if weight_bytes <= target.l1_bytes:
+    # In equal steps: 7 rows of 7 pixels are one step, not 4 rows and 3.
+    enough = -(-down.out // max(1, down.out * across.out // 28))
+    budget = target.l2_bytes // 2
+    if weight_bytes + scratch_bytes(1) <= target.l1_bytes:
         enough = 1
     elif weight_bytes > target.l2_bytes // 2:
         enough, budget = down.out, target.l2_bytes

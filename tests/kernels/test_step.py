@@ -21,8 +21,11 @@ def test_steps_are_taller_where_the_weights_are_heavier() -> None:
         return step_rows(weights, 1, axis, axis, lambda rows: rows * row_bytes, host)
 
     assert rows(1 << 14, WIDE) == 1
+    assert rows(1 << 14, NARROW) == 1
     assert rows(1 << 18, WIDE) == 1
-    assert rows(1 << 18, NARROW) == 4
+    assert rows(1 << 15, NARROW) == 7  # its rows have no room beside it in L1
+    assert rows(1 << 18, NARROW) == 7
+    assert rows(1 << 18, Axis(10, 3, 1, 1)) == 4
     assert rows(1 << 22, NARROW) == 7
     assert rows(1 << 22, NARROW, row_bytes=1 << 18) == 4
     two = replace(host, cores=2)
