@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from efcompile.report.files import write_text
+
 # A file or a pipe is not 80 columns wide.
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 
@@ -26,4 +28,4 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 def write_json(path: Path | None, document: Any) -> None:
     """Write `document` if a file is asked for."""
     if path is not None:
-        path.write_text(json.dumps(document, indent=1) + "\n")
+        write_text(json.dumps(document, indent=1) + "\n", path)
