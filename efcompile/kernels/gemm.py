@@ -319,8 +319,9 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
 
     plan = _plan(shape, knobs)
     ahead = Prefetch.over(min(shape.m, plan.block_rows), shape.n, tile)
-    # A copy that outlives its task is found by the thread's next one of the block.
-    kept = knobs.side_by_side and (plan.row_blocks == 1 or knobs.rows_stay)
+    # What outlives its task, a copy or rows' sums, is found by the thread's next one of the block.
+    made = knobs.side_by_side or tile.pairs
+    kept = made and (plan.row_blocks == 1 or knobs.rows_stay)
 
     with e.loop(end - begin, "task", begin) as task:
         if knobs.rows_stay:
@@ -330,16 +331,16 @@ def build(symbol: str, shape: Shape, target: Target, knobs: Knobs) -> Built:
             group, block = e.let(task // plan.row_blocks), e.let(task % plan.row_blocks)
             fresh = task == begin
         row_tiles_of = share(e, block, plan.row_blocks, knobs.task_row_tiles, plan.row_tiles)
-        source = x
+        source, left_sums = x, None
         if knobs.side_by_side:
             source = scratch.at(plan.stage_floats - block * (plan.block_rows * shape.k))
-            with e.when(fresh) if kept else nullcontext():
-                lay_side_by_side(e, x, shape.m, shape.k, tile.rows, source, row_tiles_of)
-        segments = [Segment(source, shape.k, shape.k, side_by_side=knobs.side_by_side)]
-        left_sums = None
         if tile.pairs:
             left_sums = scratch.at(plan.stage_floats - block * plan.block_rows)
-        store_left_sums(e, tile, shape.n, shape.m, row_tiles_of, segments, bias, left_sums)
+        segments = [Segment(source, shape.k, shape.k, side_by_side=knobs.side_by_side)]
+        with e.when(fresh) if kept else nullcontext():
+            if knobs.side_by_side:
+                lay_side_by_side(e, x, shape.m, shape.k, tile.rows, source, row_tiles_of)
+            store_left_sums(e, tile, shape.n, shape.m, row_tiles_of, segments, bias, left_sums)
         gemm(
             e,
             tile,

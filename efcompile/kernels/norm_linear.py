@@ -124,11 +124,14 @@ def default_knobs(shape: Shape, target: Target) -> Knobs:
 
 
 def plain_knobs(shape: Shape, target: Target) -> Knobs:
-    """Row blocks of a quarter of the L2 cache, cut by panels into two tasks per core."""
+    """Row blocks of a part of the L2 cache, cut by panels into two tasks per core."""
     spare = spare_registers(shape.act, shape.k, target)
     tile = choose_tile(shape.m, shape.n, target, shape.k, pairs=True, spare=spare)
     row_tiles = max(1, shape.m // tile.rows)
-    fitting = max(1, target.l2_bytes // 4 // (4 * shape.k * tile.rows))
+    # Measured on Zen 5: 197 rows of 1.5 KB take 5 % less in one block than in two with GELU, and
+    # 196 of 1.8 KB 7 % more without.
+    part = 4 if shape.act in CHEAP else 3
+    fitting = max(1, target.l2_bytes // part // (4 * shape.k * tile.rows))
     blocks = max(-(-row_tiles // fitting), min(row_tiles, target.cores))
     task_row_tiles = -(-row_tiles // blocks)
     panels = max(1, shape.n // tile.panel)

@@ -94,6 +94,26 @@ def test_rows_stay_while_panels_go_by(side_by_side: bool) -> None:
         assert_close(got, reference("linear", **args).numpy())
 
 
+@pytest.mark.parametrize(
+    ("row_tiles", "rows_stay", "chained"), [(9, False, True), (2, True, True), (2, False, False)]
+)
+def test_sums_of_rows_are_made_once_where_they_can_stay(
+    row_tiles: int, rows_stay: bool, chained: bool
+) -> None:
+    torch.manual_seed(0)
+    args: dict[str, Any] = {"x": torch.randn(1, 45, 20), "weight": torch.randn(77, 20)}
+    call = op_call("linear", ("weight",), **args)
+    shape = KERNEL.shape_of(call)
+    knobs = KERNEL.default_knobs(shape, HOST)
+    tile = replace(knobs.tile, rows=5, vectors=2, pairs=True)
+    cut = replace(knobs, tile=tile, task_row_tiles=row_tiles, task_panels=1, rows_stay=rows_stay)
+    assert KERNEL.build("k", shape, HOST, cut).chained == chained
+    # Ranges of tasks that begin in the middle of a block have to make theirs.
+    for pieces in (1, 3, 4):
+        got = run_built(KERNEL, call, args, HOST, cut, pieces)
+        assert_close(got, reference("linear", **args).numpy())
+
+
 def test_refuses_a_weight_that_is_not_constant() -> None:
     reason = KERNEL.shape_of(op_call("linear", x=torch.randn(3, 4), weight=torch.randn(5, 4)))
     assert isinstance(reason, str) and "weight" in reason

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from efcompile.kernels.norm_linear import KERNEL
+from efcompile.kernels.norm_linear import KERNEL, Shape
 from efcompile.targets.target import Target
 from tests.kernels.harness import (
     HOST,
@@ -33,6 +33,14 @@ def test_matches_reference(m: int, n: int, k: int, act: str, bias: bool) -> None
         eps=1e-6,
         act=act,
     )
+
+
+@pytest.mark.parametrize(("act", "blocks"), [("gelu", 1), ("none", 2)])
+def test_blocks_are_larger_where_sums_wait_for_an_activation(act: str, blocks: int) -> None:
+    target = replace(HOST, cores=1, l2_bytes=1 << 20, strassen=False)
+    shape = Shape(1, 197, 1536, 384, True, 1e-6, act)
+    knobs = KERNEL.default_knobs(shape, target)
+    assert -(-(197 // knobs.tile.rows) // knobs.task_row_tiles) == blocks
 
 
 @on_every_target
