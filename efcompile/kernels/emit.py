@@ -132,10 +132,11 @@ class Emitter:
         """Store `lanes` consecutive elements at `index`."""
         self._add(stmt.BufferStore(view.buffer, value, [_ramp(_sum(view.offset, index), lanes)]))
 
-    def prefetch(self, view: View, index: Expr = 0) -> None:
-        """Ask for the cache line of element `index`; any address will do, even an invalid one."""
+    def prefetch(self, view: View, index: Expr = 0, l2: bool = False) -> None:
+        """Ask for the cache line of element `index`, into L1 or only into `l2`; any address will
+        do, even an invalid one."""
         address = tirx.address_of(self.load(view, index))
-        read, keep, data = int32(0), int32(3), int32(1)
+        read, keep, data = int32(0), int32(2 if l2 else 3), int32(1)
         self._add(
             stmt.Evaluate(tirx.call_llvm_intrin("void", "llvm.prefetch", address, read, keep, data))
         )

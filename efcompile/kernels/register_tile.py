@@ -22,7 +22,8 @@ class Tile:
 
     `lane_a` loads A as vectors along k and multiplies by one lane of them (NEON has that in
     the multiply-add); otherwise each A element is broadcast from memory (x86).  With `pairs` half
-    of the elements of k are multiplied two at a time, see `pairs`.
+    of the elements of k are multiplied two at a time, see `pairs`.  With `ask_l2` weights are
+    asked for into L2 only, see `prefetch`.
     """
 
     rows: int
@@ -31,6 +32,7 @@ class Tile:
     unroll: int
     lane_a: bool
     pairs: bool = False
+    ask_l2: bool = False
 
     @property
     def panel(self) -> int:
@@ -107,7 +109,7 @@ def choose_tile(
     ]
     rows, vectors = min(candidates, key=lambda c: cost(m, n, c[0], c[1], target, depth, pairs))
     unroll = NEON_UNROLL if neon else 4
-    return Tile(rows, vectors, target.lanes, unroll, lane_a=neon, pairs=pairs)
+    return Tile(rows, vectors, target.lanes, unroll, neon, pairs, target.ask_l2)
 
 
 def in_registers(

@@ -322,7 +322,7 @@ def _accumulate(
     def unrolled(k: Expr) -> None:
         if ahead is not None and unroll == tile.unroll:
             for line in range(0, ahead.step, LINE):
-                e.prefetch(ahead.view, k * ahead.step + line)
+                e.prefetch(ahead.view, k * ahead.step + line, l2=tile.ask_l2)
         steps(k * unroll, unroll)
 
     finished: Expr = 0

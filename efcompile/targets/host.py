@@ -80,18 +80,23 @@ def detect_host() -> Target:
         cores=len(available),
         os="linux",
         object_format="elf",
-        strassen=arch == "x86_64",
+        strassen=adds_beside(cpuinfo),
         pairs=adds_beside(cpuinfo) and vector_bits == 512,
+        ask_l2=made_by(cpuinfo, "GenuineIntel"),
     )
 
 
 def adds_beside(cpuinfo: str) -> bool:
     """Whether cores have pipes for additions beside those of the multiply-adds, from the text of
     ``/proc/cpuinfo``: AMD's since Zen (family 17h), not Intel's."""
-    vendor = re.search(r"^vendor_id\s*:\s*(\S+)$", cpuinfo, re.MULTILINE)
     family = re.search(r"^cpu family\s*:\s*(\d+)$", cpuinfo, re.MULTILINE)
-    amd = vendor is not None and vendor[1] == "AuthenticAMD"
-    return amd and family is not None and int(family[1]) >= 0x17
+    return made_by(cpuinfo, "AuthenticAMD") and family is not None and int(family[1]) >= 0x17
+
+
+def made_by(cpuinfo: str, vendor: str) -> bool:
+    """Whether that is the vendor in the text of ``/proc/cpuinfo`` (ARM's names none)."""
+    found = re.search(r"^vendor_id\s*:\s*(\S+)$", cpuinfo, re.MULTILINE)
+    return found is not None and found[1] == vendor
 
 
 def missing_features(target: Target) -> tuple[str, ...]:

@@ -27,16 +27,16 @@ def resolve(
     `features` (LLVM's names, no ``+``) replace the features that may be used.  The machine
     that runs the code must have the core's own features too, so to go below a core's choose
     ``generic`` or ``x86-64-v3``.  A bare triple gets `DEFAULT_CPU`.  With `compact` weights keep
-    their size: no `Target.strassen`, which is for x86-64 alone (elsewhere it was not measured).
+    their size: no `Target.strassen`, which triples for x86-64 and hosts that gain by it have.
     With `threads` work is cut for so many cores, if there are more.
 
     Raises `TargetError` for an unknown name, CPU or feature (with the nearest known one), and
     for features without which the kernels cannot run.
     """
-    beside = False
+    pairs, strassen, ask_l2 = False, None, False
     if name == "host":
         host = detect_host()
-        beside = host.pairs
+        pairs, strassen, ask_l2 = host.pairs, host.strassen, host.ask_l2
         if cpu is None and features is None:
             return _for_threads(replace(host, strassen=host.strassen and not compact), threads)
         triple, default_cpu, known_sizes = host.triple, host.cpu, _sizes(host)
@@ -66,8 +66,9 @@ def resolve(
         registers=count,
         os=system.os,
         object_format=system.object_format,
-        strassen=system.arch == "x86_64" and not compact,
-        pairs=beside and vector_bits == 512,
+        strassen=(system.arch == "x86_64" if strassen is None else strassen) and not compact,
+        pairs=pairs and vector_bits == 512,
+        ask_l2=ask_l2,
         **(_sizes(core) | known_sizes),
     )
     return _for_threads(described, threads)

@@ -15,6 +15,8 @@ class Target:
     large products are made in seven for eight, where that is faster; it takes 7/4 of the room
     of their weights (`efcompile.kernels.strassen`).  With `pairs` its cores have pipes for
     additions beside those of the multiply-adds, which products use (`efcompile.kernels.pairs`).
+    With `ask_l2` what is asked for ahead had better come to L2 than to L1
+    (`efcompile.kernels.prefetch`).
     """
 
     name: str
@@ -31,6 +33,7 @@ class Target:
     object_format: Literal["elf", "macho"]
     strassen: bool = False
     pairs: bool = False
+    ask_l2: bool = False
 
     @property
     def arch(self) -> Literal["x86_64", "aarch64"]:
