@@ -12,6 +12,7 @@ from efcompile.targets.host import (
     cpu_name,
     cpu_of,
     detect_host,
+    made_by,
     missing_features,
 )
 from efcompile.targets.resolve import resolve
@@ -23,6 +24,9 @@ PHONE = (
     "Features\t: fp asimd asimdhp asimddp\nCPU implementer\t: 0x41\nCPU part\t: 0xd05\n"
     "Features\t: fp asimd asimdhp asimddp\nCPU implementer\t: 0x41\nCPU part\t: 0xd44\n"
 )
+AMD_ID, INTEL_ID = "AuthenticAMD", "GenuineIntel"
+AMD = f"processor\t: 0\nvendor_id\t: {AMD_ID}\ncpu family\t: 26\n"
+INTEL = f"processor\t: 0\nvendor_id\t: {INTEL_ID}\ncpu family\t: 6\n"
 EMULATED = "Features\t: fp asimd\nCPU implementer\t: 0x00\nCPU part\t: 0x051\n"
 
 
@@ -62,6 +66,17 @@ def test_zen_cores_add_beside_multiplying(vendor: str, family: int, beside: bool
 
 def test_who_does_not_tell_adds_nothing_beside() -> None:
     assert not adds_beside(AVX512) and not adds_beside(PI5)
+
+
+@pytest.mark.parametrize(("text", "maker"), [(AMD, AMD_ID), (INTEL, INTEL_ID), (PI5, "")])
+def test_vendors_are_told_apart(text: str, maker: str) -> None:
+    assert {vendor for vendor in (AMD_ID, INTEL_ID) if made_by(text, vendor)} == {maker} - {""}
+
+
+def test_this_machine_has_what_its_vendor_gains_by() -> None:
+    text, host = Path("/proc/cpuinfo").read_text(), detect_host()
+    assert host.strassen == adds_beside(text)
+    assert host.ask_l2 == made_by(text, INTEL_ID)
 
 
 def test_arm_cores_by_part_number() -> None:

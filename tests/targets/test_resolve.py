@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -137,6 +138,19 @@ def test_pairs_are_for_this_machine_with_wide_vectors() -> None:
     if host.arch == "x86_64":
         assert not resolve("host", cpu="x86-64-v3").pairs
         assert resolve("host", cpu=host.cpu).pairs == host.pairs
+
+
+@pytest.mark.usefixtures("undetected")
+@pytest.mark.parametrize("gains", [True, False])
+def test_less_of_this_machine_keeps_what_its_cores_gain_by(
+    monkeypatch: pytest.MonkeyPatch, gains: bool
+) -> None:
+    host = replace(detect_host(), strassen=gains, ask_l2=gains)
+    monkeypatch.setattr("efcompile.targets.resolve.detect_host", lambda: host)
+    for target in (resolve("host"), resolve("host", cpu=host.cpu)):
+        assert (target.strassen, target.ask_l2) == (gains, gains)
+    assert not resolve("host", cpu=host.cpu, compact=True).strassen
+    assert not resolve("x86_64-linux-gnu").ask_l2
 
 
 def test_work_is_cut_for_no_more_cores_than_threads() -> None:
