@@ -5,14 +5,13 @@ from functools import partial
 from efcompile.bundle.library import Library
 from efcompile.bundle.load import Bundle
 from efcompile.devices.device import Device
-from efcompile.devices.local import Local
 from efcompile.report.document import Profile
-from efcompile.report.machine import measure
+from efcompile.report.machine import Machine
 from efcompile.report.profile import ROUNDS, inputs_of, profile_bundle
 from efcompile.report.watch import Watch, silent
 
 SHARE = 0.1
-"""Of the budget, for each of the two; the machine's own rates take some four seconds more."""
+"""Of the budget, for each of the two."""
 _LEAST_ROUNDS = 4
 
 
@@ -22,11 +21,12 @@ def profile_ends(
     threads: int,
     budget: float,
     provenance: str,
+    machine: Machine | None,
     watch: Watch = silent,
 ) -> tuple[Profile, ...]:
     """Profile the bundles of `ends`, by the name of their stage, on `device`, where `budget`
-    seconds are for all measuring.  `provenance` is the key of their figures' provenance."""
-    machine = measure(threads) if isinstance(device, Local) else None
+    seconds are for all measuring.  `provenance` is the key of their figures' provenance, and
+    `machine` has the rates of what `device` times."""
     found = []
     for done, (stage, bundle) in enumerate(ends.items(), 1):
         profile = partial(profile_bundle, bundle, device, threads)

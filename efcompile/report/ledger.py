@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from efcompile.devices.device import Device
+from efcompile.devices.local import Local
 from efcompile.passes.base import Outcome
 from efcompile.passes.graph_copy import calls
 from efcompile.passes.manager import Stage
 from efcompile.report.contest import BUDGET_SECONDS, Score, check_budget, hold_contest
 from efcompile.report.deviation import stage_snrs
-from efcompile.report.document import SCHEMA, Ledger, RefusalEntry, Report, Row
+from efcompile.report.document import SCHEMA, Ledger, Profile, RefusalEntry, Report, Row
 from efcompile.report.ends import profile_ends
 from efcompile.report.figures import class_differences, cost, difference
 from efcompile.report.leave_one_out import Without, leave_each_out
+from efcompile.report.machine import measure
 from efcompile.report.provenance import machine_of, provenance_of
 from efcompile.report.stages import Built, Stages
 from efcompile.report.subject import Subject
@@ -43,10 +45,11 @@ def measure_ledger(
     """Build every distinct stage of `subject` for `target`, measure them on `device` in one run,
     and say what each pass brought.
 
-    `budget` bounds the measuring in seconds, profiles included; building and checking come
-    before and do not count (see `hold_contest` for its default and for what is measured at
-    least).  `leave_one_out` also measures, in the same run, the pipeline without each pass.
-    `profiles` adds those of the first and the last stage.  `command` is noted in the report.
+    `budget` bounds the measuring in seconds, profiles included; building, checking and the
+    machine's own rates come before and do not count (see `hold_contest` for its default and
+    for what is measured at least).  `leave_one_out` also measures, in the same run, the pipeline
+    without each pass.  `profiles` adds those of the first and the last stage.
+    `command` is noted in the report.
 
     Raises `DeviceError` if the device cannot run the target's code, `ParityError` naming the
     stage if one computes something else, and what building and measuring raise.
@@ -57,11 +60,15 @@ def measure_ledger(
         names = (CAPTURED, *(step.name for step in subject.pipeline))
         built = _build(stages, names, watch)
         without = leave_each_out(stages, built[-1], watch) if leave_one_out else ()
+        timed = profiles and isinstance(device, Local)
+        rates = measure(threads) if timed else None
         start = time.perf_counter()
         ends = {names[0]: built[0].bundle, names[-1]: built[-1].bundle}
         limit = BUDGET_SECONDS if budget is None else budget
         key = device.name
-        shown = profile_ends(ends, device, threads, limit, key, watch) if profiles else ()
+        shown: tuple[Profile, ...] = ()
+        if profiles:
+            shown = profile_ends(ends, device, threads, limit, key, rates, watch)
         left = limit - (time.perf_counter() - start)
         bundles = {entry.label: entry.bundle for entry in stages.distinct}
         contest = hold_contest(bundles, device, threads, left, watch)

@@ -9,7 +9,7 @@ from typing import Any
 
 from efcompile.bundle.memory import zeroed
 from efcompile.kernels.emit import Emitter, Expr, View, float32
-from efcompile.report.peaks import copy_peak, fma_peak, native
+from efcompile.report.peaks import beyond_caches, copy_peak, fewer, fma_peak, native
 from efcompile.targets.resolve import resolve
 from efcompile.targets.target import Target
 
@@ -63,8 +63,7 @@ def measure(threads: int, target: Target | None = None) -> Machine:
         _level(target, name, size, threads)
         for name, size in (("L2", target.l2_bytes), ("L3", target.llc_bytes))
     ]
-    beyond = max(256 << 20, 4 * target.llc_bytes)
-    read = threads * _reading(target, beyond)
+    read = threads * _reading(target, beyond_caches(target))
     levels.append(Level("memory", 1 << 62, threads * copy_peak(), read))
     return Machine(
         threads=threads,
@@ -85,7 +84,7 @@ def _level(target: Target, name: str, size: int, threads: int) -> Level:
 
 
 def _reading(target: Target, size: int) -> float:
-    return 4 * _rate(target, _loads, size // (target.vector_bits // 8), repeats=10)
+    return 4 * _rate(target, _loads, size // (target.vector_bits // 8), repeats=fewer(10, size))
 
 
 _Body = Callable[[Emitter, View, int, int], None]

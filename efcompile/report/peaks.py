@@ -60,16 +60,31 @@ def native(function: object, name: str, target: Target) -> Any:
         return ctypes.CDLL(str(library))[name]
 
 
+_LARGE = 256 << 20
+
+
+def beyond_caches(target: Target) -> int:
+    """Bytes of an array that no cache of `target` holds, with another like it: 256 MB, or as many
+    as the last level has (a whole socket's may have hundreds)."""
+    return max(_LARGE, target.llc_bytes)
+
+
+def fewer(repeats: int, size: int) -> int:
+    """Of `repeats` as many, but three at least, as take no longer over `size` bytes than all of
+    them over 256 MB."""
+    return min(repeats, max(3, repeats * _LARGE // size))
+
+
 def copy_peak(megabytes: float | None = None, repeats: int = 15) -> float:
     """GB/s of one core copying an array of `megabytes` (2**20 bytes): bytes read plus bytes
     written, the best of `repeats`.
 
-    By default the array is four times the last-level cache and at least 256 MB, so the figure
-    is memory's.  A size that fits a cache, source and destination together, gives that cache's.
-    The C library copies, with the instructions it chose when the process started.
+    By default the array is of `beyond_caches` bytes, so the figure is memory's.  A size that fits
+    a cache, source and destination together, gives that cache's.  The C library copies, with the
+    instructions it chose when the process started.
     """
-    least = max(256 << 20, 4 * resolve("host").llc_bytes)
-    size = least if megabytes is None else int(megabytes * 2**20)
+    size = beyond_caches(resolve("host")) if megabytes is None else int(megabytes * 2**20)
+    repeats = fewer(repeats, size)
     source, target = np.ones(size, np.uint8), np.zeros(size, np.uint8)
     # A small copy is over before the clock has ticked often enough.
     copies = max(1, (16 << 20) // size)

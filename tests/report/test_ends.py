@@ -10,6 +10,7 @@ from efcompile.devices.local import Local
 from efcompile.devices.qemu import Qemu
 from efcompile.report import ends
 from efcompile.report.ends import profile_ends
+from efcompile.report.machine import measure
 from efcompile.report.profile import ROUNDS
 from efcompile.report.stages import Stages
 from efcompile.targets.resolve import resolve
@@ -27,7 +28,7 @@ def test_both_are_of_one_run(tmp_path: Path) -> None:
     heard: list[tuple[object, ...]] = []
     bundles = _bundles(tmp_path, "host", Local())
     first, last = profile_ends(
-        bundles, Local(), 1, 60.0, "here", lambda *words: heard.append(words)
+        bundles, Local(), 1, 60.0, "here", measure(1), lambda *words: heard.append(words)
     )
     assert (first.stage, last.stage) == ("captured", "cancel-reshapes")
     assert first.peaks == last.peaks and set(first.peaks) == {"fma", "copy"}
@@ -48,6 +49,6 @@ def test_rounds_fit_into_the_seconds(tmp_path: Path) -> None:
 def test_counts_have_no_peaks(tmp_path: Path) -> None:
     pytest.importorskip("ziglang", reason="pip install 'efcompile[cross]'")
     bundles = _bundles(tmp_path, "arm64", Qemu())
-    for profile in profile_ends(bundles, Qemu(), 1, 60.0, "there"):
+    for profile in profile_ends(bundles, Qemu(), 1, 60.0, "there", None):
         assert profile.peaks == {} and profile.whole.unit == "instructions"
         assert sum(row.cost.value for row in profile.kernels) <= profile.whole.value
