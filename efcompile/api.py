@@ -251,9 +251,9 @@ def optimize(
     pairs of elements (`efcompile.kernels.pairs`; AMD's Zen with AVX-512) errors grow with the
     ratio, to some 5e-5 of a layer's output where activations are a hundred times larger or smaller.
 
-    With `compact` weights keep their size, for a few percent of speed on x86-64, where large
-    products are else made in seven for eight (Strassen) with 7/4 of the weights, if that is the
-    fastest (next to pairs it hardly is).
+    With `compact` weights keep their size, for a few percent of speed on x86-64 (Intel hosts
+    excepted), where large products are else made in seven for eight (Strassen) with 7/4 of the
+    weights, if that is the fastest (next to pairs it hardly is).
 
     The results used last stay in memory, up to `efcompile.reuse.LIMIT_BYTES`: with `reuse`, a
     call with the same graph, weights and options as an earlier one takes what that one made.
