@@ -128,7 +128,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "passes": {"passes": ["fold-batchnorm", "legalise"]},
     "disable": {"disable": ["fold-batchnorm"]},
     "threads": {"threads": 3},
-    "compact": {"compact": True},
 }
 
 
@@ -138,6 +137,13 @@ def test_another_option_is_another_result(option: str) -> None:
     _optimize(model, threads=1)
     compiled = _optimize(model, **({"threads": 1} | OPTIONS[option]))
     assert not _reused(compiled)
+
+
+def test_compact_is_another_result_where_the_target_gains_by_larger_weights() -> None:
+    model = small()
+    for target, gains in [("x86_64-linux-gnu", True), ("arm64-linux-gnu", False)]:
+        first, second = (_optimize(model, target=target, compact=c) for c in (False, True))
+        assert not _reused(first) and _reused(second) != gains
 
 
 def test_another_compiler_is_another_result(monkeypatch: pytest.MonkeyPatch) -> None:
