@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from efcompile.report.machine import Level, Machine, measure
+from efcompile.targets.resolve import resolve
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +23,13 @@ def test_further_levels_are_slower_to_read(machine: Machine) -> None:
     inner, *_, memory = machine.levels
     assert 4 * machine.load > inner.read > memory.read > 0.5
     assert inner.copy > memory.copy > 0.5
+
+
+def test_a_sockets_last_level_is_not_one_cores() -> None:
+    target = replace(resolve("host"), llc_bytes=480 << 20)
+    levels = {level.name: level.bytes for level in measure(1, target).levels}
+    assert list(levels) == ["L2", "L3", "memory"]
+    assert target.l2_bytes < levels["L3"] <= 64 << 20
 
 
 def test_the_innermost_level_that_holds_the_bytes_is_taken() -> None:
