@@ -124,6 +124,9 @@ def in_registers(
     return rows * vectors + vectors + elements <= target.registers
 
 
+_WAIT = 0.02
+"""Of a product's cycles, for each tile of its rows, where weights are asked into L2."""
+
 NEON_ROWS = 7
 """Rows of NEON's best tile: with 3 vectors all but one of 32 registers have something to do."""
 
@@ -159,7 +162,9 @@ def cost(
         return max(multiplies, 1.1 * (rows + vectors) / 2, from_l2, 4.5)
 
     step = neon if target.arch == "aarch64" else x86
-    return _cover(m, n, (rows, vectors), target.lanes, step)
+    # Few rows wait for weights from memory, and the more when they come tile by tile.
+    waits = _WAIT * -(-m // rows) if target.ask_l2 and m <= target.registers else 0
+    return _cover(m, n, (rows, vectors), target.lanes, step) * (1 + waits)
 
 
 def _cover(

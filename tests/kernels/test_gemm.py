@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from efcompile.kernels.gemm import KERNEL, Shape
+from efcompile.targets.resolve import resolve
 from tests.kernels.emulated import ARM64
 from tests.kernels.harness import (
     HOST,
@@ -166,3 +167,40 @@ def test_small_products_stay_whole() -> None:
     for m, n, k in ((196, 96, 1024), (1024, 96, 96), (16, 1024, 512), (49, 449, 448)):
         shape = Shape(1, m, n, k, True, True, "none")
         assert not KERNEL.default_knobs(shape, target).strassen
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "k", "cores", "blocks", "groups"),
+    [
+        (49, 448, 1024, 1, 1, 1),  # all rows stay in L2
+        (49, 1536, 176, 2, 1, 8),  # cores share the panels
+        (196, 96, 1024, 2, 2, 3),  # too few panels for that
+        (3136, 96, 1024, 1, 25, 1),  # 512 KB of rows a block
+    ],
+)
+def test_weights_asked_into_l2_meet_tall_blocks(
+    m: int, n: int, k: int, cores: int, blocks: int, groups: int
+) -> None:
+    xeon = resolve("x86_64-linux-gnu", cpu="sapphirerapids", compact=True)
+    target = replace(xeon, ask_l2=True, cores=cores)
+    shape = Shape(1, m, n, k, bias=True, residual=True, act="none")
+    knobs = KERNEL.default_knobs(shape, target)
+    rows, panels = m // knobs.tile.rows, n // knobs.tile.panel
+    found = -(-rows // knobs.task_row_tiles), -(-panels // knobs.task_panels)
+    assert found == (blocks, groups)
+    assert KERNEL.legal(shape, target, knobs)
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize(("m", "n", "k"), [(49, 300, 64), (16, 144, 40), (197, 50, 33)])
+def test_tall_blocks_match_the_reference(m: int, n: int, k: int, cores: int) -> None:
+    torch.manual_seed(0)
+    target = replace(HOST, strassen=False, ask_l2=True, cores=cores)
+    args: dict[str, Any] = {
+        "x": torch.randn(1, m, k), "weight": torch.randn(n, k), "bias": torch.randn(n),
+        "residual": torch.randn(1, m, n),
+    }  # fmt: skip
+    call = op_call("linear", ("weight", "bias"), **args)
+    for pieces in (1, 3):
+        got = run_built(KERNEL, call, args, target, pieces=pieces)
+        assert_close(got, reference("linear", **args).numpy())

@@ -56,3 +56,10 @@ def test_blocks_are_tall_when_the_weights_outgrow_the_cache() -> None:
     host = replace(HOST, cores=2, l1_bytes=1 << 15, l2_bytes=1 << 20)
     assert 4 * light.h * block_rows(light, host) <= host.l1_bytes // 2
     assert block_rows(heavy, host) > 2 * block_rows(light, host)
+
+
+def test_weights_asked_into_l2_meet_one_tall_block() -> None:
+    shape = Shape(1, 196, 256, 256, 512, True, True, True, "hardswish")
+    target = replace(HOST, ask_l2=False, l1_bytes=48 << 10, l2_bytes=2 << 20, cores=1)
+    assert block_rows(shape, target) == 14
+    assert block_rows(shape, replace(target, ask_l2=True)) == 196

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -45,3 +47,10 @@ def test_neon_s_best_tile_leaves_registers_for_its_operands(m: int, n: int) -> N
     tile = choose_tile(m, n, resolve("arm64"), 448)
     assert (tile.rows, tile.vectors) == (NEON_ROWS, 3)
     assert tile.rows * tile.vectors + tile.rows + tile.vectors <= 32
+
+
+def test_few_rows_take_few_tiles_where_they_wait_for_weights() -> None:
+    target = replace(resolve("x86_64-linux-gnu", cpu="sapphirerapids"), ask_l2=True)
+    tile, usual = choose_tile(16, 1024, target, 512), choose_tile(49, 1024, target, 512)
+    assert -(-16 // tile.rows) <= 2 and tile.rows * tile.vectors >= 12
+    assert usual == replace(choose_tile(49, 1024, replace(target, ask_l2=False), 512), ask_l2=True)
